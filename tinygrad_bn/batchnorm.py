@@ -1,0 +1,164 @@
+"""[5] Batch normalization (Ioffe & Szegedy 2015, arXiv 1502.03167): the centre piece.
+
+For one feature with values x_1 … x_m in a mini-batch, Algorithm 1 of the paper computes
+
+    μ = (1/m) Σ x_i         σ² = (1/m) Σ (x_i − μ)²         mini-batch mean and variance
+    x̂_i = (x_i − μ) / √(σ² + ε)                             normalize
+    y_i = γ x̂_i + β                                         scale and shift
+
+The m values of a channel are its values over all axes but axis 1: the batch for (N, C), the batch
+and every location for (N, C, L) and (N, C, H, W).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .engine import Array, grad, is_grad_enabled
+from .tensor import Tensor, record_joint, wrap
+
+
+def _per_channel(v: Tensor, ndim: int) -> Tensor:
+    """A (C,) tensor shaped to be broadcast over (N, C, …)."""
+    return v.reshape(1, -1, *(1,) * (ndim - 2))
+
+
+def batch_norm_composed(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float = 1e-5
+) -> Tensor:
+    """Algorithm 1, line for line, in tensor operations: slow, and differentiable any number of times."""
+    axes = tuple(i for i in range(x.ndim) if i != 1)
+    mean = x.mean(axes, keepdim=True)
+    var = x.var(axes, correction=0, keepdim=True)
+    x_hat = (x - mean) / (var + eps).sqrt()
+    y = x_hat if weight is None else x_hat * _per_channel(weight, x.ndim)
+    return y if bias is None else y + _per_channel(bias, x.ndim)
+
+
+def _rows(x: Array) -> Array:
+    """(N, C, …) as a matrix (m, C): no copy if the channels already lie last in memory."""
+    last = np.moveaxis(x, 1, -1)
+    return np.ascontiguousarray(last).reshape(-1, x.shape[1])
+
+
+def _unrows(rows: Array, shape: tuple[int, ...]) -> Array:
+    """The matrix (m, C) as an array of `shape` (N, C, …) again."""
+    return np.moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+
+
+def _mean(rows: Array) -> Array:
+    """The mean of each column, by a matrix product: the fastest sum over rows there is."""
+    m = len(rows)
+    return np.ones(m, rows.dtype) @ rows / max(m, 1)
+
+
+def batch_norm_train(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float = 1e-5
+) -> tuple[Tensor, Array, Array]:
+    """Algorithm 1 as one operation. Returns y, and the batch's mean and biased variance (C,)."""
+    first = _rows(x.data)[:1]
+    centred = _rows(x.data) - first  # exact, so that a large common offset costs no digits,
+    offset = _mean(centred)  # and a constant channel is exactly 0
+    centred -= offset
+    var = _mean(centred * centred)
+    inv_std = 1 / np.sqrt(var + eps)
+    y = centred * (inv_std if weight is None else inv_std * weight.data)
+    if bias is not None:
+        y += bias.data
+    inputs = tuple(t for t in (x, weight, bias) if t is not None)
+
+    def vjp(g: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        if is_grad_enabled():  # to be differentiated again: go by way of the composed form
+            wanted = [t for t in inputs if t.requires_grad]
+            y = batch_norm_composed(x, weight, bias, eps)
+            found = iter(grad(y, wanted, g, create_graph=True))
+            return tuple(next(found) if t.requires_grad else None for t in inputs)
+        dx, dgamma, dbeta = _backward(
+            _rows(g.data), centred, inv_std, None if weight is None else weight.data
+        )
+        given = ((x, _unrows(dx, x.shape)), (weight, dgamma), (bias, dbeta))
+        return tuple(wrap(d) for t, d in given if t is not None)
+
+    out = record_joint("batch_norm", _unrows(y, x.shape), inputs, vjp)
+    return out, (first + offset)[0], var
+
+
+def _backward(
+    g: Array, centred: Array, inv_std: Array, gamma: Array | None
+) -> tuple[Array, Array, Array]:
+    """The paper's gradients in closed form: remove from g its parts along 1 and x̂."""
+    m = len(g)
+    dbeta = _mean(g) * m
+    dgamma = _mean(g * centred) * m * inv_std
+    scale = inv_std if gamma is None else inv_std * gamma
+    dx = g - dbeta / m
+    dx -= centred * (inv_std * dgamma / m)
+    dx *= scale
+    return dx, dgamma, dbeta
+
+
+def batch_norm_eval(
+    x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None,
+    eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Inference: a fixed affine map per channel, y = γ·(x − mean)/√(var + ε) + β."""
+    inv_std = 1.0 / (var + eps).sqrt()
+    scale = inv_std if weight is None else inv_std * weight
+    y = (x - _per_channel(mean, x.ndim)) * _per_channel(scale, x.ndim)
+    return y if bias is None else y + _per_channel(bias, x.ndim)
+
+
+def check_batch_norm_input(shape: tuple[int, ...], training: bool, layer: str) -> None:
+    """ValueError if a channel has a single value: it would be normalised to 0, whatever it is."""
+    if training and shape[0] * int(np.prod(shape[2:])) == 1:
+        raise ValueError(
+            f"{layer}: expected more than 1 value per channel when training, got input size"
+            f" {shape}. Usually the last batch of an epoch has a single sample: drop it"
+            " (drop_last=True), or call .eval() to use the running statistics"
+        )
+
+
+def update_running(running: Any, batch: Array, factor: float) -> None:
+    """running ← (1 − factor)·running + factor·batch, in place."""
+    running.data *= 1 - factor
+    running.data += factor * batch
+
+
+def batch_norm(
+    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
+    weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
+    momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Batch normalization of (N, C, …), per channel.
+
+    training: normalise by the batch's own statistics, and move the running ones, if given, by
+    running ← (1 − momentum)·running + momentum·batch; the variance stored is the unbiased one,
+    m/(m − 1) times that used. Otherwise: normalise by the running statistics, which are needed.
+    """
+    if input.ndim < 2 or not input.is_floating_point():
+        raise ValueError(
+            f"batch_norm needs floating-point (N, C, …), not {input.shape} of {input.dtype}"
+        )
+    c = input.shape[1]
+    for name, v in (
+        ("running_mean", running_mean), ("running_var", running_var), ("weight", weight),
+        ("bias", bias),
+    ):  # fmt: skip
+        if v is not None and v.shape != (c,):
+            raise ValueError(f"batch_norm: {name} must have shape ({c},), not {v.shape}")
+    if eps < 0:
+        raise ValueError(f"eps must be ≥ 0, not {eps}")
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError("batch_norm needs running_mean and running_var when not training")
+        return batch_norm_eval(input, running_mean, running_var, weight, bias, eps)
+    check_batch_norm_input(input.shape, training, "batch_norm")
+    y, mean, var = batch_norm_train(input, weight, bias, eps)
+    m = input.numel() // max(c, 1)
+    if running_mean is not None:
+        update_running(running_mean, mean, momentum)
+    if running_var is not None:
+        update_running(running_var, var * (m / (m - 1)), momentum)
+    return y

@@ -1,0 +1,265 @@
+"""[1] The engine: reverse-mode automatic differentiation as one walk over a recorded graph.
+
+After this file you know how a framework finds the gradient of a number with respect to everything
+it was computed from. An operation y = f(x) has a Jacobian ∂y/∂x, far too large to write down, but
+all the chain rule asks of it is one product: given g = ∂L/∂y, the gradient towards x is
+
+    ∂L/∂x = gᵀ · ∂y/∂x        the vector-Jacobian product (vjp)
+
+While the program runs forward, each operation records a `Node`: its inputs, and for each of them
+the function (g, y) ↦ gᵀ·∂y/∂x. Backward then visits the recorded operations newest first, so that
+an operation is reached only when every contribution to its own g has arrived:
+
+    a = 1;  b = a + a;  c = b + b        c must visit b once, with g = 2, not twice with g = 1
+
+A vjp is itself written in tensor operations. Record those too (`create_graph=True`) and the
+gradient can be differentiated again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Vjp = Callable[[Any, Any], Any]
+
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+_creation_order = itertools.count()
+
+
+class Variable(Protocol):
+    """All that the engine asks of a tensor."""
+
+    data: Array
+    grad: Any
+    grad_fn: Node | None
+
+    @property
+    def requires_grad(self) -> bool: ...
+    def __add__(self, other: Any, /) -> Any: ...
+    def sum(self, dim: Any, /) -> Any: ...
+    def reshape(self, *shape: Any) -> Any: ...
+    def clone(self) -> Any: ...
+
+
+class Node:
+    """One recorded operation.
+
+    `vjps` holds one function per parent; or, for an operation whose gradients share most of their
+    work, a single function that returns all of them. It is None once the graph was released. No
+    vjp refers to the operation's own output (the walk passes it in), so there is no reference
+    cycle: a graph that is dropped is freed at once, without the garbage collector.
+    """
+
+    __slots__ = ("name", "number", "parents", "vjps")
+
+    def __init__(self, name: str, parents: tuple[Any, ...], vjps: tuple[Vjp, ...] | Vjp) -> None:
+        self.name = name
+        self.parents = parents
+        self.vjps: tuple[Vjp, ...] | Vjp | None = vjps
+        self.number = next(_creation_order)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    def pull_back(self, g: Any, out: Any, wanted: set[int]) -> Sequence[Any]:
+        """The gradients towards the parents, given the gradient `g` of the output `out`.
+
+        Only parents whose id is in `wanted` are worked out; the others may come back as None.
+        """
+        if callable(self.vjps):
+            return self.vjps(g, out)  # type: ignore[no-any-return]
+        pairs = zip(self.parents, self.vjps or (), strict=True)
+        return [vjp(g, out) if id(parent) in wanted else None for parent, vjp in pairs]
+
+    def release(self) -> None:
+        """Let go of the inputs, and of the arrays the vjps kept."""
+        self.parents, self.vjps = (), None
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are being recorded (in this thread)."""
+    return _recording.get()
+
+
+@contextmanager
+def grad_mode(enabled: bool) -> Iterator[None]:
+    """Switch recording on or off inside a `with` block or a decorated function."""
+    token = _recording.set(enabled)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+def no_grad() -> Any:
+    """Do not record: `with no_grad(): ...`, or `@no_grad()` above a function.
+
+    It saves the graph's memory when no gradient is wanted. Layers do not look at it: whether batch
+    normalization uses batch or running statistics is for `train()` and `eval()` to say.
+    """
+    return grad_mode(False)
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum `g` over the axes along which an input of `shape` was repeated by broadcasting.
+
+    Repeating a value is the linear map x ↦ (x, …, x); its transpose adds the gradients up.
+    """
+    new = g.data.ndim - len(shape)
+    stretched = (new + i for i, n in enumerate(shape) if n == 1 != g.data.shape[new + i])
+    return g.sum((*range(new), *stretched)).reshape(shape)
+
+
+def _operations(outputs: Sequence[Any], stop_at: set[int]) -> list[Any]:
+    """The recorded tensors that `outputs` were computed from, oldest first.
+
+    An operation can only use tensors that already exist, so the order of creation is a topological
+    order: no recursion, no depth limit, and each tensor once however many paths lead to it.
+    """
+    found: dict[int, Any] = {}
+    stack = list(outputs)
+    while stack:
+        tensor = stack.pop()
+        node = tensor.grad_fn
+        if node is None or id(tensor) in found:
+            continue
+        if node.vjps is None:
+            if id(tensor) in stop_at:
+                continue  # a gradient is wanted here, and nothing beyond can be reached
+            raise RuntimeError(
+                f"the graph behind this tensor (operation {node.name!r}) was released by an earlier"
+                " backward(). Recompute the forward pass, or use retain_graph=True the first time."
+            )
+        found[id(tensor)] = tensor
+        stack.extend(node.parents)
+    return sorted(found.values(), key=lambda tensor: tensor.grad_fn.number)
+
+
+def _checked(g: Any, parent: Any, name: str) -> Any:
+    """`g` in the shape of `parent`: broadcasting is undone here, once, for every operation."""
+    if g.data.shape != parent.data.shape:
+        g = unbroadcast(g, parent.data.shape)
+    if g.data.dtype != parent.data.dtype:
+        raise RuntimeError(
+            f"{name}: a gradient of dtype {g.data.dtype} for an input of {parent.data.dtype}"
+        )
+    return g
+
+
+def _walk(
+    outputs: Sequence[Any],
+    seeds: Sequence[Any],
+    inputs: Sequence[Any] | None,
+    retain_graph: bool,
+    create_graph: bool,
+) -> list[tuple[Any, Any]]:
+    """Pairs (tensor, gradient) for the `inputs` that were reached; for all leaves if None."""
+    wanted = {id(t): t for t in inputs or ()}
+    order = _operations(outputs, set(wanted))
+    if inputs is None:
+        parents = itertools.chain(outputs, *(t.grad_fn.parents for t in order))
+        wanted = {id(t): t for t in parents if t.requires_grad and t.grad_fn is None}
+    useful = set(wanted)  # the tensors through which a wanted one is reached
+    for tensor in order:
+        if not useful.isdisjoint(map(id, tensor.grad_fn.parents)):
+            useful.add(id(tensor))
+
+    grads: dict[int, Any] = {}
+    for out, seed in zip(outputs, seeds, strict=True):
+        grads[id(out)] = grads[id(out)] + seed if id(out) in grads else seed
+    with grad_mode(create_graph):
+        while order:
+            out = order.pop()
+            node = out.grad_fn
+            if id(out) not in grads or id(out) not in useful:
+                continue
+            g = grads[id(out)] if id(out) in wanted else grads.pop(id(out))
+            parts = node.pull_back(g, out, useful)
+            for parent, part in zip(node.parents, parts, strict=True):
+                key = id(parent)
+                if part is not None and key in useful:
+                    part = _checked(part, parent, node.name)
+                    grads[key] = grads[key] + part if key in grads else part
+            if not retain_graph:
+                node.release()
+    return [(tensor, grads[key]) for key, tensor in wanted.items() if key in grads]
+
+
+def _seed(out: Any, gradient: Any, create_graph: bool) -> Any:
+    """The gradient to start from: ones for a single number, else what the caller gave."""
+    if not out.requires_grad:
+        raise RuntimeError(
+            "this tensor does not require a gradient: it was not computed from any tensor with"
+            " requires_grad=True, or was computed under no_grad()"
+        )
+    if gradient is None:
+        if out.data.size != 1:
+            raise RuntimeError(
+                f"backward() without a gradient needs a single number, not shape {out.data.shape};"
+                " reduce it (.sum(), .mean()) or pass `gradient` of that shape"
+            )
+        return type(out)(np.ones_like(out.data))
+    if gradient.data.shape != out.data.shape or gradient.data.dtype != out.data.dtype:
+        raise RuntimeError(
+            f"the gradient has shape {gradient.data.shape} and dtype {gradient.data.dtype}, the"
+            f" tensor {out.data.shape} and {out.data.dtype}"
+        )
+    with grad_mode(create_graph):
+        return gradient.clone()
+
+
+def backward(out: Any, gradient: Any, retain_graph: bool, create_graph: bool) -> None:
+    """Add ∂(gradient · out)/∂leaf to the `.grad` of every leaf that requires one."""
+    seeds = [_seed(out, gradient, create_graph)]
+    owners: set[int] = set()
+    for leaf, g in _walk([out], seeds, None, retain_graph or create_graph, create_graph):
+        with grad_mode(create_graph):
+            if leaf.grad is not None:
+                g = leaf.grad + g
+            elif g.data.base is not None or id(g.data) in owners:
+                g = g.clone()  # each .grad owns its memory, so changing one changes no other
+        owners.add(id(g.data))
+        leaf.grad = g
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Any, ...]:
+    """∂(grad_outputs · outputs)/∂inputs as a tuple, one tensor per input; no `.grad` is touched.
+
+    `outputs`, `inputs` and `grad_outputs` are each a tensor or a sequence of tensors. With
+    `create_graph=True` the result can be differentiated again. `retain_graph` defaults to
+    `create_graph`. Only the operations between inputs and outputs are visited.
+
+    Raises RuntimeError for an input that requires no gradient, and for one that the outputs do not
+    depend on, unless `allow_unused`: its gradient is then None.
+    """
+    outs = list(outputs) if isinstance(outputs, tuple | list) else [outputs]
+    ins = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
+    gs = list(grad_outputs) if isinstance(grad_outputs, tuple | list) else [grad_outputs]
+    if grad_outputs is None:
+        gs *= len(outs)
+    if len(gs) != len(outs):
+        raise RuntimeError(f"{len(outs)} outputs but {len(gs)} grad_outputs")
+    for i, tensor in enumerate(ins):
+        if not tensor.requires_grad:
+            raise RuntimeError(f"input {i} of shape {tensor.data.shape} does not require grad")
+    seeds = [_seed(out, g, create_graph) for out, g in zip(outs, gs, strict=True)]
+    retain = create_graph if retain_graph is None else retain_graph
+    result = {id(t): g for t, g in _walk(outs, seeds, ins, retain, create_graph)}
+    for i, tensor in enumerate(ins):
+        if id(tensor) not in result and not allow_unused:
+            raise RuntimeError(f"the outputs do not depend on input {i}, shape {tensor.data.shape}")
+    return tuple(result.get(id(tensor)) for tensor in ins)

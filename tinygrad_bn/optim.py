@@ -1,0 +1,118 @@
+"""[9] Stochastic gradient descent, in PyTorch's exact order of operations.
+
+    g ← ∇L (−∇L to maximize) + weight_decay · p
+    v ← momentum · v + (1 − dampening) · g          at the first step: v ← g
+    p ← p − lr · (g + momentum · v if nesterov else v)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from . import lr_scheduler as lr_scheduler
+from .engine import Array, grad_mode
+from .nn import clear_grad
+from .tensor import Tensor
+
+Group = dict[str, Any]
+
+
+class SGD:
+    """Gradient descent with momentum, weight decay and parameter groups.
+
+    params: tensors, or groups: dicts with "params" and any of the other arguments, which override
+    the defaults for that group (a common use: weight_decay=0 for biases and batch normalization).
+    dampening: 1 − weight of the gradient in the momentum buffer. nesterov: look ahead along it.
+    """
+
+    def __init__(
+        self, params: Iterable[Any], lr: float = 1e-3, momentum: float = 0, dampening: float = 0,
+        weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        self.defaults: Group = {
+            "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
+            "nesterov": nesterov, "maximize": maximize,
+        }  # fmt: skip
+        _check_options(self.defaults)
+        self.param_groups: list[Group] = []
+        self.state: dict[Tensor, Array] = {}  # the momentum buffer of each parameter
+        if isinstance(params, Tensor):
+            raise TypeError("SGD takes a list of tensors, or model.parameters(), not one tensor")
+        groups = list(params)
+        if not groups:
+            raise ValueError("SGD got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Optimise further tensors, with options of their own."""
+        group = self.defaults | param_group
+        params = group["params"]
+        group["params"] = [params] if isinstance(params, Tensor) else list(params)
+        if unknown := set(group) - set(self.defaults) - {"params", "initial_lr"}:
+            raise ValueError(f"unknown options {sorted(unknown)} in a parameter group")
+        _check_options(group)
+        known = {id(p) for other in self.param_groups for p in other["params"]}
+        for i, p in enumerate(group["params"]):
+            if not isinstance(p, Tensor):
+                raise TypeError(f"parameter {i} is {p!r}, not a tensor")
+            if p.grad_fn is not None:
+                raise ValueError(f"parameter {i}, shape {p.shape}, is not a leaf")
+            if id(p) in known:
+                raise ValueError(f"parameter {i}, shape {p.shape}, is optimised already")
+            known.add(id(p))
+        self.param_groups.append(group)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                clear_grad(p, set_to_none)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update of every parameter that has a gradient, in place.
+
+        closure: recomputes the loss and its gradients first; its value is returned.
+        """
+        loss = None
+        if closure is not None:
+            with grad_mode(True):
+                loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._update(p, p.grad.data, **group)
+        return loss
+
+    def _update(
+        self, p: Tensor, g: Array, *, lr: float, momentum: float, dampening: float,
+        weight_decay: float, nesterov: bool, maximize: bool, **_: Any,
+    ) -> None:  # fmt: skip
+        if maximize:
+            g = -g
+        if weight_decay:
+            g = g + weight_decay * p.data
+        if momentum:
+            v = self.state.get(p)
+            if v is None:
+                v = self.state[p] = np.array(g)
+            else:
+                v *= momentum
+                v += (1 - dampening) * g
+            g = g + momentum * v if nesterov else v
+        p.data -= lr * g
+
+
+def _check_options(group: Group) -> None:
+    for name in ("lr", "momentum", "weight_decay"):
+        if not group[name] >= 0:
+            raise ValueError(f"{name} must be ≥ 0, not {group[name]}")
+    if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+        raise ValueError(
+            f"nesterov needs a momentum > 0 and no dampening, not momentum={group['momentum']},"
+            f" dampening={group['dampening']}"
+        )

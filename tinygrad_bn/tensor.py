@@ -1,0 +1,662 @@
+"""[2] The Tensor: an array that remembers how it was computed, and its primitive operations.
+
+Each operation is one function: the forward computation on arrays, then for each input its
+vector-Jacobian product (g, y) ↦ gᵀ·∂y/∂x, side by side. Everything else in this package is built
+from these. Names, arguments, dtypes and results are PyTorch's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .engine import Array, Node, Vjp, is_grad_enabled
+from .engine import backward as _backward
+
+float32, float64 = np.dtype("float32"), np.dtype("float64")
+int64, bool_ = np.dtype("int64"), np.dtype("bool")
+_RANK = {bool_: 0, int64: 1, float32: 2, float64: 3}  # what a mixed operation promotes to: the last
+Dim = int | tuple[int, ...] | list[int] | None
+Scalar = bool | int | float
+
+_rng = np.random.default_rng()
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the one random generator behind `randn`, initialisation, dropout and shuffling."""
+    _rng.bit_generator.state = np.random.PCG64(seed).state
+
+
+def generator() -> np.random.Generator:
+    """The generator that `manual_seed` sets."""
+    return _rng
+
+
+def _supported(dtype: Any) -> np.dtype[Any]:
+    if (found := np.dtype(dtype)) in _RANK:
+        return found
+    raise TypeError(
+        f"dtype {found} is not supported: use float32, float64, int64 or bool"
+        " (an array can be converted with .astype)"
+    )
+
+
+def _as_array(data: Any, dtype: Any = None) -> Array:
+    """A new array: Python floats as float32, arrays in their own dtype."""
+    if isinstance(data, Tensor):
+        data = data.data
+    array = np.asarray(data)
+    if dtype is not None:
+        return np.array(array, dtype=_supported(dtype))
+    if array.dtype == float64 and not isinstance(data, np.ndarray | np.generic):
+        return array.astype(float32)
+    _supported(array.dtype)
+    return np.array(array)
+
+
+def wrap(array: Array) -> Tensor:
+    """A tensor around an existing array, without copying it."""
+    out = Tensor.__new__(Tensor)
+    out.data = array if type(array) is np.ndarray else np.asarray(array)  # NumPy scalars: 0-d
+    out.grad = out.grad_fn = None
+    out._requires_grad = False
+    return out
+
+
+def record(name: str, data: Array, *inputs: tuple[Tensor, Vjp]) -> Tensor:
+    """The result `data` of an operation on `inputs`, each given with its vjp."""
+    out = wrap(data)
+    if is_grad_enabled():
+        for tensor, _ in inputs:
+            if tensor._requires_grad:
+                parents, vjps = zip(*inputs, strict=True)
+                out.grad_fn = Node(name, parents, vjps)
+                out._requires_grad = True
+                break
+    return out
+
+
+def record_joint(name: str, data: Array, parents: tuple[Tensor, ...], vjp: Vjp) -> Tensor:
+    """As `record`, for an operation whose one `vjp` returns the gradients of all `parents`."""
+    out = wrap(data)
+    if is_grad_enabled() and any(tensor._requires_grad for tensor in parents):
+        out.grad_fn = Node(name, parents, vjp)
+        out._requires_grad = True
+    return out
+
+
+def _common_dtype(a: Tensor, b: Tensor) -> np.dtype[Any]:
+    """The dtype of an operation on `a` and `b`: the later of bool, int64, float32, float64.
+
+    A tensor with no axes counts like a Python number: it turns integers into floats, but does not
+    turn float32 into float64.
+    """
+    x, y = _RANK[a.dtype], _RANK[b.dtype]
+    if (a.ndim == 0) != (b.ndim == 0):
+        with_axes, without = (x, y) if b.ndim == 0 else (y, x)
+        if min(with_axes, 2) >= min(without, 2):
+            return (a if b.ndim == 0 else b).dtype
+    return a.dtype if x >= y else b.dtype
+
+
+def _operands(a: Tensor, b: Any, integers_to_float: bool = False) -> tuple[Tensor, Tensor]:
+    """`a` and `b` as tensors of one dtype."""
+    if isinstance(b, Tensor):
+        dtype = a.dtype if a.dtype is b.dtype else _common_dtype(a, b)
+    elif isinstance(b, np.ndarray | np.generic):
+        b = Tensor(b)
+        dtype = _common_dtype(a, b)
+    elif isinstance(b, bool | int | float):
+        kind = 2 if isinstance(b, float) else int(not isinstance(b, bool))
+        dtype = a.dtype if _RANK[a.dtype] >= kind else (int64 if kind == 1 else float32)
+    else:
+        raise TypeError(f"cannot combine a tensor with {type(b).__name__} {b!r}")
+    if integers_to_float and _RANK[dtype] < 2:
+        dtype = float32
+    if not isinstance(b, Tensor):
+        return a.to(dtype), wrap(np.array(b, dtype))
+    return a.to(dtype), b.to(dtype)
+
+
+def _axes(dim: Dim, ndim: int) -> tuple[int, ...]:
+    """`dim` (None for all) as non-negative axes; IndexError for one that is not there."""
+    if dim is None:
+        return tuple(range(ndim))
+    axes = (dim,) if isinstance(dim, int | np.integer) else tuple(dim)
+    for axis in axes:
+        if not -max(ndim, 1) <= axis < max(ndim, 1):
+            raise IndexError(f"dim {axis} is out of range for a tensor of {ndim} dimensions")
+    axes = tuple(axis % max(ndim, 1) for axis in axes) if ndim else ()
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"dim {dim} names an axis twice")
+    return axes if axes or ndim == 0 else tuple(range(ndim))
+
+
+def _sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
+    """Sizes given as `f(2, 3)` or as `f((2, 3))`."""
+    return tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
+
+
+def _gate(g: Tensor, mask: Array) -> Tensor:
+    """`g · mask` for a constant mask: the derivative of everything that is piecewise linear."""
+    return record("gate", g.data * mask, (g, lambda gg, _: _gate(gg, mask)))
+
+
+class MinMax(NamedTuple):
+    """What `max` and `min` along a dimension return."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class Tensor:
+    """An n-dimensional array with a gradient.
+
+    data: the NumPy array. grad: the accumulated gradient, a Tensor of the same shape, or None.
+    requires_grad: whether operations on this tensor are recorded. grad_fn: the operation that
+    made it; None for a leaf. The constructor copies `data`; Python floats become float32, and
+    arrays keep their dtype, which must be float32, float64, int64 or bool (else TypeError).
+    """
+
+    __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "grad_fn")
+    __array_ufunc__ = None  # ndarray + Tensor is left to Tensor.__radd__
+
+    data: Array
+    grad: Tensor | None
+    grad_fn: Node | None
+    _requires_grad: bool
+
+    def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
+        self.data = _as_array(data, dtype)
+        self.grad = self.grad_fn = None
+        self._requires_grad = False
+        self.requires_grad = requires_grad
+
+    # --- what it is ---------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and _RANK[self.data.dtype] < 2:
+            raise RuntimeError(
+                f"only floating-point tensors can require a gradient, not {self.data.dtype};"
+                " convert with .float() first"
+            )
+        if not value and self.grad_fn is not None:
+            raise RuntimeError("requires_grad can be switched off on leaves only; use .detach()")
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.grad_fn is None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    def dim(self) -> int:
+        return self.data.ndim
+
+    def size(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[_axes(dim, self.ndim)[0]]
+
+    def numel(self) -> int:
+        return self.data.size
+
+    def is_floating_point(self) -> bool:
+        return _RANK[self.data.dtype] >= 2
+
+    # --- out to Python and NumPy, and back ----------------------------------------------------
+
+    def numpy(self) -> Array:
+        """The array itself, not a copy; RuntimeError if a gradient would be lost by it."""
+        if self.requires_grad:
+            raise RuntimeError("this tensor requires grad: use .detach().numpy()")
+        return self.data
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def item(self) -> Any:
+        if self.data.size != 1:
+            raise RuntimeError(f"item() needs a tensor of one element, not of shape {self.shape}")
+        return self.data.item()
+
+    def tolist(self) -> Any:
+        return self.data.tolist()
+
+    def __bool__(self) -> bool:
+        if self.data.size != 1:
+            raise RuntimeError(f"the truth of a tensor of shape {self.shape} is ambiguous")
+        return bool(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __index__(self) -> int:
+        if self.data.size != 1 or _RANK[self.dtype] > 1:
+            raise TypeError(f"only an integer tensor of one element is an index, not {self!r}")
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("a tensor with no axes has no length")
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.ndim == 0 else format(str(self), spec)
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.data, separator=", ", prefix="tensor(")
+        dtype = "" if self.dtype in (float32, int64, bool_) else f", dtype={self.dtype}"
+        if self.grad_fn is not None:
+            return f"tensor({text}{dtype}, grad_fn={self.grad_fn!r})"
+        return f"tensor({text}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
+
+    __hash__ = object.__hash__  # by identity: == compares element by element
+
+    def detach(self) -> Tensor:
+        """The same values, without their history."""
+        return wrap(self.data)
+
+    def clone(self) -> Tensor:
+        """A copy in memory of its own; the gradient passes through."""
+        return record("clone", self.data.copy(order="K"), (self, lambda g, y: g))
+
+    def to(self, dtype: Any) -> Tensor:
+        """In another dtype; the gradient comes back in this one."""
+        if dtype is self.data.dtype or (dtype := _supported(dtype)) == self.data.dtype:
+            return self
+        data = self.data.astype(dtype)
+        if _RANK[dtype] < 2:
+            return wrap(data)
+        return record("to", data, (self, lambda g, y: g.to(self.dtype)))
+
+    def float(self) -> Tensor:
+        return self.to(float32)
+
+    def double(self) -> Tensor:
+        return self.to(float64)
+
+    # --- gradients ----------------------------------------------------------------------------
+
+    def backward(
+        self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
+        """Add the gradient of (gradient · self) to `.grad` of every leaf that requires one.
+
+        gradient: of the shape of self; needed unless self is a single number. The graph is
+        released, unless `retain_graph` or `create_graph` is set; the latter also records the
+        gradients' own computation, so that they can be differentiated again.
+        Raises RuntimeError if self requires no gradient, or if its graph was already released.
+        """
+        _backward(self, gradient, retain_graph, create_graph)
+
+    # --- arithmetic: y = f(a, b), broadcast as in NumPy ---------------------------------------
+
+    def __add__(self, other: Any) -> Tensor:
+        a, b = _operands(self, other)
+        return record("add", a.data + b.data, (a, lambda g, y: g), (b, lambda g, y: g))
+
+    def __sub__(self, other: Any) -> Tensor:
+        a, b = _operands(self, other)
+        return record("sub", a.data - b.data, (a, lambda g, y: g), (b, lambda g, y: -g))
+
+    def __mul__(self, other: Any) -> Tensor:
+        a, b = _operands(self, other)
+        return record("mul", a.data * b.data, (a, lambda g, y: g * b), (b, lambda g, y: g * a))
+
+    def __truediv__(self, other: Any) -> Tensor:
+        a, b = _operands(self, other, integers_to_float=True)
+        return record(
+            "div",
+            a.data / b.data,
+            (a, lambda g, y: g / b),
+            (b, lambda g, y: -g * y / b),
+        )
+
+    def __pow__(self, other: Any) -> Tensor:
+        """a**b. At b = 0 the derivative towards a is 0; at a = 0 < b, so is that towards b."""
+        a, b = _operands(self, other)
+        return record(
+            "pow",
+            a.data**b.data,
+            (a, lambda g, y: g * where(b == 0, 0.0, b * a ** where(b == 0, 1.0, b - 1))),
+            (b, lambda g, y: g * where((a == 0) * (b >= 0), 0.0, y * where(a == 0, 1.0, a).log())),
+        )
+
+    def __neg__(self) -> Tensor:
+        return record("neg", -self.data, (self, lambda g, y: -g))
+
+    def __radd__(self, other: Any) -> Tensor:
+        return self + other
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return self * other
+
+    def __rsub__(self, other: Any) -> Tensor:
+        a, b = _operands(self, other)
+        return b - a
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        a, b = _operands(self, other)
+        return b / a
+
+    def __rpow__(self, other: Any) -> Tensor:
+        a, b = _operands(self, other)
+        return b**a
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        a, b = _operands(self, other)
+        return b @ a
+
+    def __matmul__(self, other: Any) -> Tensor:
+        """Matrix product; leading axes are broadcast, and a 1-d operand is a row or a column."""
+        a, b = _operands(self, other)
+        if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+            raise ValueError(f"@: shapes {a.shape} and {b.shape} do not fit: (…, n, k) @ (…, k, m)")
+        if a.ndim == 1:
+            y = a.unsqueeze(0) @ b
+            return y.squeeze(-2 if b.ndim > 1 else 0)
+        if b.ndim == 1:
+            return (a @ b.unsqueeze(1)).squeeze(-1)
+        return record(
+            "matmul",
+            a.data @ b.data,
+            (a, lambda g, y: g @ b.transpose(-1, -2)),
+            (b, lambda g, y: a.transpose(-1, -2) @ g),
+        )
+
+    # --- comparisons: bool tensors, no gradient -----------------------------------------------
+
+    def _compare(self, other: Any, ufunc: np.ufunc) -> Tensor:
+        a, b = _operands(self, other)
+        return wrap(ufunc(a.data, b.data))
+
+    def __eq__(self, other: object) -> Any:
+        return False if other is None else self._compare(other, np.equal)
+
+    def __ne__(self, other: object) -> Any:
+        return True if other is None else self._compare(other, np.not_equal)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return self._compare(other, np.less)
+
+    def __le__(self, other: Any) -> Tensor:
+        return self._compare(other, np.less_equal)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return self._compare(other, np.greater)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return self._compare(other, np.greater_equal)
+
+    # --- elementwise functions ----------------------------------------------------------------
+
+    def _floating(self) -> Tensor:
+        return self if _RANK[self.data.dtype] >= 2 else self.float()
+
+    def abs(self) -> Tensor:
+        sign = np.sign(self.data)
+        return record("abs", np.abs(self.data), (self, lambda g, y: _gate(g, sign)))
+
+    __abs__ = abs
+
+    def exp(self) -> Tensor:
+        x = self._floating()
+        return record("exp", np.exp(x.data), (x, lambda g, y: g * y))
+
+    def log(self) -> Tensor:
+        x = self._floating()
+        return record("log", np.log(x.data), (x, lambda g, y: g / x))
+
+    def sqrt(self) -> Tensor:
+        x = self._floating()
+        return record("sqrt", np.sqrt(x.data), (x, lambda g, y: g / (2.0 * y)))
+
+    def relu(self) -> Tensor:
+        """max(x, 0); its derivative at 0 is taken to be 0."""
+        zero = self.data.dtype.type(0)
+        y = np.maximum(self.data, zero)
+        return record("relu", y, (self, lambda g, y: _gate(g, y.data > 0)))
+
+    def sigmoid(self) -> Tensor:
+        x = self._floating()
+        with np.errstate(over="ignore"):  # e^(-x) = inf is right: σ(x) is then 0
+            y = 1 / (1 + np.exp(-x.data))
+        return record("sigmoid", y, (x, lambda g, y: g * y * (1.0 - y)))
+
+    def tanh(self) -> Tensor:
+        x = self._floating()
+        return record("tanh", np.tanh(x.data), (x, lambda g, y: g * (1.0 - y * y)))
+
+    def clamp(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
+        """Limited to [min, max], either of which may be left out; derivative 1 on the border."""
+        if min is None and max is None:
+            raise ValueError("clamp() needs min, max or both")
+        lo, hi = (None if v is None else _operands(self, v)[1].data for v in (min, max))
+        x = self if lo is None or lo.dtype == self.dtype else self.to(lo.dtype)
+        x = x if hi is None or hi.dtype == x.dtype else x.to(hi.dtype)
+        inside: Array = np.ones(x.shape, bool_)
+        inside = inside if lo is None else inside & (x.data >= lo)
+        inside = inside if hi is None else inside & (x.data <= hi)
+        return record("clamp", x.data.clip(lo, hi), (x, lambda g, y: _gate(g, inside)))
+
+    # --- reductions over `dim`: an axis, several, or None for all -----------------------------
+
+    def _spread(self, like: Tensor, axes: tuple[int, ...]) -> Tensor:
+        """self, reduced from `like` over `axes`, repeated to its shape: the transpose of sum."""
+        kept = (1 if i in axes else n for i, n in enumerate(like.shape))
+        return self.reshape(*kept).expand(*like.shape)
+
+    def sum(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
+        axes = _axes(dim, self.ndim)
+        y = self.data.sum(axes, keepdims=keepdim)
+        return record("sum", y, (self, lambda g, y: g._spread(self, axes)))
+
+    def mean(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
+        if _RANK[self.dtype] < 2:
+            raise TypeError(f"mean() needs floating-point values, not {self.dtype}: use .float()")
+        n = math.prod(self.shape[i] for i in _axes(dim, self.ndim))
+        return self.sum(dim, keepdim) / n
+
+    def var(self, dim: Dim = None, correction: int = 1, keepdim: bool = False) -> Tensor:
+        """Σ(x − mean)² / (n − correction): 1 for an unbiased estimate, 0 for the mean square."""
+        n = math.prod(self.shape[i] for i in _axes(dim, self.ndim))
+        centred = self - self.mean(dim, keepdim=True)
+        return (centred * centred).sum(dim, keepdim) / max(n - correction, 0)
+
+    def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The largest element; with `dim`, a pair (values, indices) along that axis.
+
+        Over all elements, equal maxima share the gradient; along an axis the first one takes it.
+        """
+        return self._extreme(np.argmax, dim, keepdim)
+
+    def min(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The smallest element; with `dim`, a pair (values, indices). Ties as in `max`."""
+        return self._extreme(np.argmin, dim, keepdim)
+
+    def _extreme(self, arg: Any, dim: int | None, keepdim: bool) -> Any:
+        x = self.data
+        if dim is None:
+            y = np.asarray(x.reshape(-1)[arg(x)])
+            tied = (x == y) / self.dtype.type(max((x == y).sum(), 1))
+            name = "max" if arg is np.argmax else "min"
+            return record(name, y, (self, lambda g, y: _gate(g.expand(*self.shape), tied)))
+        axes = _axes(dim, self.ndim)
+        if not axes:
+            return MinMax(self[()], wrap(np.zeros((), int64)))
+        index = np.expand_dims(arg(x, axis=axes[0]), axes[0])
+        chosen = np.zeros(x.shape, bool_)
+        np.put_along_axis(chosen, index, True, axes[0])
+        y = np.take_along_axis(x, index, axes[0])
+        y, index = (y, index) if keepdim else (y.squeeze(axes), index.squeeze(axes))
+        pick = (self, lambda g, y: _gate(g._spread(self, axes), chosen))
+        return MinMax(record("max", y, pick), wrap(index))
+
+    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """Where the (first) maximum is: along `dim`, or in the flattened tensor."""
+        axis = None if dim is None else next(iter(_axes(dim, self.ndim)), None)
+        return wrap(np.argmax(self.data, axis=axis, keepdims=keepdim))
+
+    # --- shapes -------------------------------------------------------------------------------
+
+    def reshape(self, *shape: Any) -> Tensor:
+        y = self.data.reshape(_sizes(shape))
+        return record("reshape", y, (self, lambda g, y: g.reshape(*self.shape)))
+
+    def permute(self, *dims: Any) -> Tensor:
+        axes = _axes(_sizes(dims), self.ndim)
+        if len(axes) != self.ndim:
+            raise ValueError(f"permute{_sizes(dims)}: {self.ndim} axes are needed, each once")
+        back = np.argsort(axes).tolist()
+        return record("permute", self.data.transpose(axes), (self, lambda g, y: g.permute(*back)))
+
+    def transpose(self, dim0: int, dim1: int) -> Tensor:
+        (i,), (j,) = _axes(dim0, self.ndim), _axes(dim1, self.ndim)
+        y = self.data.swapaxes(i, j)
+        return record("transpose", y, (self, lambda g, y: g.transpose(i, j)))
+
+    @property
+    def T(self) -> Tensor:
+        return self.permute(*reversed(range(self.ndim)))
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        if self.ndim == 0:
+            return self.reshape(1)
+        (i,), (j,) = _axes(start_dim, self.ndim), _axes(end_dim, self.ndim)
+        if i > j:
+            raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+        joined = math.prod(self.shape[i : j + 1])
+        return self.reshape(*self.shape[:i], joined, *self.shape[j + 1 :])
+
+    def squeeze(self, dim: Dim = None) -> Tensor:
+        """Without the axes of size 1 (among `dim`, if given)."""
+        drop = [i for i in _axes(dim, self.ndim) if self.shape[i] == 1]
+        return self.reshape(tuple(n for i, n in enumerate(self.shape) if i not in drop))
+
+    def unsqueeze(self, dim: int) -> Tensor:
+        (axis,) = _axes(dim, self.ndim + 1)
+        return self.reshape(*self.shape[:axis], 1, *self.shape[axis:])
+
+    def expand(self, *shape: Any) -> Tensor:
+        """Repeated along axes of size 1 (and new leading ones) to `shape`; -1 keeps a size."""
+        sizes = _sizes(shape)
+        old = (-1,) * (len(sizes) - self.ndim) + self.shape
+        y = np.broadcast_to(self.data, [o if n == -1 else n for n, o in zip(sizes, old, strict=True)])
+        return record("expand", y, (self, lambda g, y: g))
+
+    def __getitem__(self, index: Any) -> Tensor:
+        """Indexing as in NumPy: integers, slices, None, ..., integer and boolean arrays."""
+        parts = index if isinstance(index, tuple) else (index,)
+        plain = tuple(p.data if isinstance(p, Tensor) else p for p in parts)
+        return record(
+            "getitem", self.data[plain], (self, lambda g, y: _scatter(g, plain, self.shape))
+        )
+
+
+def _scatter(g: Tensor, index: tuple[Any, ...], shape: tuple[int, ...]) -> Tensor:
+    """Zeros of `shape` with `g` added at `index`: the transpose of indexing."""
+    y = np.zeros(shape, g.dtype)
+    if all(isinstance(part, slice | int | None) or part is Ellipsis for part in index):
+        y[index] = g.data
+    else:
+        np.add.at(y, index, g.data)  # an index array may name an element more than once
+    return record("scatter", y, (g, lambda gg, y: gg[index]))
+
+
+def where(condition: Any, input: Any, other: Any) -> Tensor:
+    """`input` where `condition` holds and `other` elsewhere; all three are broadcast."""
+    mask = condition.data if isinstance(condition, Tensor) else np.asarray(condition)
+    if mask.dtype != bool_:
+        raise TypeError(f"where() needs a bool condition, not {mask.dtype}")
+    if isinstance(input, Tensor) or not isinstance(other, Tensor):
+        a, b = _operands(input if isinstance(input, Tensor) else Tensor(input), other)
+    else:
+        b, a = _operands(other, input)
+    y = np.where(mask, a.data, b.data)
+    return record(
+        "where", y, (a, lambda g, y: _gate(g, mask)), (b, lambda g, y: _gate(g, ~mask))
+    )
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Joined along the existing axis `dim`; the other sizes must agree."""
+    if len(tensors) == 0:
+        raise ValueError("cat() needs at least one tensor")
+    (axis,) = _axes(dim, tensors[0].ndim) or (0,)
+    y = np.concatenate([t.data for t in tensors], axis)
+    ends = np.cumsum([t.shape[axis] for t in tensors]).tolist()
+
+    def part(t: Tensor, end: int) -> tuple[Tensor, Vjp]:
+        here = (slice(None),) * axis + (slice(end - t.shape[axis], end),)
+        return t, lambda g, y: g[here]
+
+    return record("cat", y, *map(part, [t.to(y.dtype) for t in tensors], ends))
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Joined along a new axis `dim`; all shapes must agree."""
+    if len({t.shape for t in tensors}) > 1:
+        raise ValueError(f"stack() needs equal shapes, not {[t.shape for t in tensors]}")
+    return cat([t.unsqueeze(dim) for t in tensors], dim)
+
+
+def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor holding a copy of `data`: a number, nested lists, or an array."""
+    return Tensor(data, requires_grad, dtype)
+
+
+def from_numpy(array: Array) -> Tensor:
+    """A tensor that shares its memory with `array`."""
+    _supported(array.dtype)
+    return wrap(array)
+
+
+def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    return Tensor(np.zeros(_sizes(size), _supported(dtype or float32)), requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    return Tensor(np.ones(_sizes(size), _supported(dtype or float32)), requires_grad)
+
+
+def randn(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Independent draws from the standard normal distribution."""
+    return Tensor(_rng.standard_normal(_sizes(size), _supported(dtype or float32)), requires_grad)
+
+
+def arange(
+    start: float, end: float | None = None, step: float = 1, *, dtype: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """start, start + step, … below `end`; `arange(n)` counts from 0. int64 if all are integers."""
+    start, end = (0, start) if end is None else (start, end)
+    integers = all(isinstance(v, int) for v in (start, end, step))
+    values = np.arange(start, end, step, dtype=int64 if integers else float64)
+    return Tensor(values, requires_grad, dtype or (int64 if integers else float32))
