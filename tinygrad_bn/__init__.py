@@ -1,6 +1,6 @@
 """tinygrad_bn: a small automatic-differentiation framework to read, and to train with.
 
-The files in reading order: engine, tensor, gradcheck, conv, batchnorm, functional, nn,
+The files in reading order: engine, memory, tensor, gradcheck, conv, batchnorm, functional, nn,
 lr_scheduler, optim, data, checkpoint. Each imports only from those before it.
 """
 

@@ -12,11 +12,13 @@ and every location for (N, C, L) and (N, C, H, W).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from .engine import Array, grad, is_grad_enabled
+from .memory import empty
 from .tensor import Tensor, record_joint, wrap
 
 
@@ -37,36 +39,59 @@ def batch_norm_composed(
     return y if bias is None else y + _per_channel(bias, x.ndim)
 
 
-def _rows(x: Array) -> Array:
-    """(N, C, …) as a matrix (m, C): no copy if the channels already lie last in memory."""
-    last = np.moveaxis(x, 1, -1)
-    return np.ascontiguousarray(last).reshape(-1, x.shape[1])
+# The kernels see (N, C, …) as a matrix (m, C), one row per value of each channel. A ufunc's inner
+# loop is one row long, so they take the matrix as (m/r, r·C) and repeat what is per channel r times.
 
 
-def _unrows(rows: Array, shape: tuple[int, ...]) -> Array:
-    """The matrix (m, C) as an array of `shape` (N, C, …) again."""
-    return np.moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+def _wide(x: Array, r: int) -> Array:
+    """(N, C, …) as a matrix (m/r, r·C): no copy if the channels already lie last in memory."""
+    if x.ndim > 2:
+        x = x.transpose(0, *range(2, x.ndim), 1)
+    return np.ascontiguousarray(x).reshape(-1, r * x.shape[-1])
 
 
-def _mean(rows: Array) -> Array:
-    """The mean of each column, by a matrix product: the fastest sum over rows there is."""
-    m = len(rows)
-    return np.ones(m, rows.dtype) @ rows / max(m, 1)
+def _unwide(matrix: Array, shape: tuple[int, ...]) -> Array:
+    """The matrix as an array of `shape` (N, C, …) again."""
+    if len(shape) == 2:
+        return matrix.reshape(shape)
+    last = matrix.reshape(shape[0], *shape[2:], shape[1])
+    return last.transpose(0, last.ndim - 1, *range(1, last.ndim - 1))
+
+
+def _repeats(m: int, c: int) -> int:
+    """How many of the m rows of C values to take as one."""
+    return math.gcd(m, 64) if c < 64 else 1
+
+
+def _sum(matrix: Array, r: int) -> Array:
+    """The sum over each channel. A product with ones is the fastest sum over rows there is."""
+    total = np.ones(len(matrix), matrix.dtype) @ matrix
+    return total if r == 1 else total.reshape(r, -1).sum(0)
+
+
+def _centre(x: Array, mean: Array, r: int) -> Array:
+    """x − mean, in memory of its own."""
+    return np.subtract(x, np.tile(mean, r), out=empty(x.shape, x.dtype))
 
 
 def batch_norm_train(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float = 1e-5
 ) -> tuple[Tensor, Array, Array]:
     """Algorithm 1 as one operation. Returns y, and the batch's mean and biased variance (C,)."""
-    first = _rows(x.data)[:1]
-    centred = _rows(x.data) - first  # exact, so that a large common offset costs no digits,
-    offset = _mean(centred)  # and a constant channel is exactly 0
-    centred -= offset
-    var = _mean(centred * centred)
+    m, c = x.numel() // max(x.shape[1], 1), x.shape[1]
+    r = _repeats(m, c)
+    rows = _wide(x.data, r)
+    # Measured from a value of its own, a channel's large common offset costs no digits, and the
+    # mean of a constant channel is exact.
+    first = rows[0, :c]
+    mean = first + _sum(_centre(rows, first, r), r) / m
+    centred = _centre(rows, mean, r)
+    var = _sum(np.multiply(centred, centred, out=empty(rows.shape, rows.dtype)), r) / m
     inv_std = 1 / np.sqrt(var + eps)
-    y = centred * (inv_std if weight is None else inv_std * weight.data)
+    y = np.multiply(centred, np.tile(inv_std if weight is None else inv_std * weight.data, r),
+                    out=empty(rows.shape, rows.dtype))
     if bias is not None:
-        y += bias.data
+        y += np.tile(bias.data, r)
     inputs = tuple(t for t in (x, weight, bias) if t is not None)
 
     def vjp(g: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
@@ -76,26 +101,31 @@ def batch_norm_train(
             found = iter(grad(y, wanted, g, create_graph=True))
             return tuple(next(found) if t.requires_grad else None for t in inputs)
         dx, dgamma, dbeta = _backward(
-            _rows(g.data), centred, inv_std, None if weight is None else weight.data
+            _wide(g.data, r), rows, mean, inv_std, None if weight is None else weight.data, r
         )
-        given = ((x, _unrows(dx, x.shape)), (weight, dgamma), (bias, dbeta))
+        given = ((x, _unwide(dx, x.shape)), (weight, dgamma), (bias, dbeta))
         return tuple(wrap(d) for t, d in given if t is not None)
 
-    out = record_joint("batch_norm", _unrows(y, x.shape), inputs, vjp)
-    return out, (first + offset)[0], var
+    return record_joint("batch_norm", _unwide(y, x.shape), inputs, vjp), mean, var
 
 
 def _backward(
-    g: Array, centred: Array, inv_std: Array, gamma: Array | None
+    g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None, r: int
 ) -> tuple[Array, Array, Array]:
-    """The paper's gradients in closed form: remove from g its parts along 1 and x̂."""
-    m = len(g)
-    dbeta = _mean(g) * m
-    dgamma = _mean(g * centred) * m * inv_std
+    """The paper's gradients in closed form: remove from g its parts along 1 and x̂.
+
+    ∂γ = Σ g·x̂,  ∂β = Σ g,  ∂x = γ/√(σ² + ε) · (g − ∂β/m − x̂·∂γ/m)
+    """
+    m = len(g) * r
+    centred = _centre(x, mean, r)
+    dbeta = _sum(g, r)
+    dx = np.multiply(g, centred, out=empty(g.shape, g.dtype))
+    dgamma = _sum(dx, r) * inv_std
     scale = inv_std if gamma is None else inv_std * gamma
-    dx = g - dbeta / m
-    dx -= centred * (inv_std * dgamma / m)
-    dx *= scale
+    np.multiply(centred, np.tile(-scale * inv_std * dgamma / m, r), out=centred)
+    np.multiply(g, np.tile(scale, r), out=dx)
+    dx += centred
+    dx -= np.tile(scale * dbeta / m, r)
     return dx, dgamma, dbeta
 
 

@@ -13,17 +13,20 @@ an image row is then one contiguous run, and a row of the im2col matrix is KH su
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .engine import Array
-from .tensor import Tensor, record
+from .memory import empty
+from .tensor import Tensor, record, wrap
 
 Pair = tuple[int, int]
-_CHUNK_BYTES = 1 << 20  # an im2col matrix of this size is still in the cache when it is multiplied
+Weights = Callable[[], Iterator[Any]]
+_CHUNK_BYTES = 2 << 20  # an im2col matrix of this size is still in the cache when it is multiplied
 _FEW_CHANNELS = 4  # below this, copying image rows is faster than copying runs of channels
 
 
@@ -37,27 +40,32 @@ def _pair(name: str, value: int | tuple[int, ...], least: int) -> Pair:
 
 @dataclass(frozen=True)
 class Window:
-    """How a kernel moves over images of one size; every pair is (vertical, horizontal)."""
+    """How a kernel moves over images of one size; every pair is (vertical, horizontal).
+
+    The images stand in a frame with `margin` zeros before and after them (a negative margin cuts
+    into the image), and with their pixels `spread` apart, zeros between.
+    """
 
     image: Pair
     kernel: Pair
     stride: Pair
-    padding: tuple[Pair, Pair]  # ((top, bottom), (left, right))
     dilation: Pair
+    margin: tuple[Pair, Pair]  # ((top, bottom), (left, right))
     output: Pair
+    spread: Pair = (1, 1)
 
     @staticmethod
     def fit(
-        image: Pair, kernel: Pair, stride: Pair, padding: tuple[Pair, Pair], dilation: Pair,
+        image: Pair, kernel: Pair, stride: Pair, dilation: Pair, padding: tuple[Pair, Pair],
         ceil_mode: bool = False,
     ) -> Window:  # fmt: skip
         """Work out the output size; ValueError if the kernel does not fit the padded image.
 
         ceil_mode: count a last window that hangs over the far edge, if it starts before the edge.
         """
-        output, padded = [], []
-        for n, k, s, (before, after), d in zip(
-            image, kernel, stride, padding, dilation, strict=True
+        output, margin = [], []
+        for n, k, s, d, (before, after) in zip(
+            image, kernel, stride, dilation, padding, strict=True
         ):
             room = n + before + after - d * (k - 1) - 1
             size = (room + (s - 1 if ceil_mode else 0)) // s + 1
@@ -69,43 +77,69 @@ class Window:
                     f" with padding {padding}"
                 )
             output.append(size)
-            padded.append((before, after + max((size - 1) * s - room, 0)))
+            margin.append((before, max(after, after + (size - 1) * s - room)))
         return Window(
-            image, kernel, stride, (padded[0], padded[1]), dilation, (output[0], output[1])
+            image, kernel, stride, dilation, (margin[0], margin[1]), (output[0], output[1])
         )
 
-    def frame(self, images: int, channels: int, fill: float, dtype: Any) -> tuple[Array, Array]:
-        """An array for padded images, filled with `fill`, and the view of its inside."""
-        (top, bottom), (left, right) = self.padding
-        h, w = self.image
-        padded = np.full((images, top + h + bottom, left + w + right, channels), fill, dtype)
-        return padded, padded[:, top : top + h, left : left + w]
+    def transposed(self) -> Window:
+        """The window through which the output's gradient, spread by the stride, meets the image.
 
-    def taps(self, padded: Array) -> Iterator[Array]:
-        """For each kernel position (u, v), the view (N, OH, OW, C) of the inputs it multiplies."""
+        Input i takes part in output j through tap u when i = j·s + u·d − p. Seen from the input,
+        with the kernel turned round, that is again a correlation, at stride 1.
+        """
+        margin = []
+        for n, k, s, d, (before, _), out in zip(
+            self.image, self.kernel, self.stride, self.dilation, self.margin, self.output,
+            strict=True,
+        ):  # fmt: skip
+            first = d * (k - 1) - before
+            margin.append((first, n + d * (k - 1) - first - (out - 1) * s - 1))
+        return Window(
+            self.output, self.kernel, (1, 1), self.dilation, (margin[0], margin[1]), self.image,
+            self.stride,
+        )  # fmt: skip
+
+    def frame(
+        self, images: int, channels: int, dtype: Any, fill: float = 0
+    ) -> tuple[Array, Array, tuple[slice, slice]]:
+        """An empty frame for `images`, the view where they belong, and which part of them does."""
+        sizes, places, parts = [], [], []
+        for n, (before, after), gap in zip(self.image, self.margin, self.spread, strict=True):
+            size = before + (n - 1) * gap + 1 + after
+            first = max(0, -(before // gap))
+            last = min(n - 1, (size - 1 - before) // gap)
+            start, stop = before + gap * first, before + gap * last + 1
+            sizes.append(size)
+            places.append(slice(start, max(start, stop), gap))
+            parts.append(slice(first, max(first, last + 1)))
+        frame = empty((images, *sizes, channels), dtype)
+        frame.fill(fill)
+        return frame, frame[:, places[0], places[1]], (parts[0], parts[1])
+
+    def framed(self, x: Array, fill: float = 0) -> Array:
+        """The NCHW images `x` in their frame, channels last; no copy if there is no margin."""
+        if self.margin == ((0, 0), (0, 0)):
+            return x.transpose(0, 2, 3, 1)
+        frame, inside, (rows, columns) = self.frame(len(x), x.shape[1], x.dtype, fill)
+        inside[...] = x.transpose(0, 2, 3, 1)[:, rows, columns]
+        return frame
+
+    def taps(self, frame: Array) -> Iterator[Array]:
+        """For each kernel position (u, v), the view (N, OH, OW, C) of the values it meets."""
         (sh, sw), (dh, dw), (oh, ow) = self.stride, self.dilation, self.output
         for u, v in itertools.product(*map(range, self.kernel)):
             rows = slice(u * dh, u * dh + (oh - 1) * sh + 1, sh)
-            yield padded[:, rows, v * dw : v * dw + (ow - 1) * sw + 1 : sw]
+            yield frame[:, rows, v * dw : v * dw + (ow - 1) * sw + 1 : sw]
 
-    def patches(self, padded: Array, groups: int) -> Array:
+    def patches(self, frame: Array, groups: int) -> Array:
         """All taps as one view (N, OH, OW, KH, KW, G, C/G); nothing is copied."""
-        n, _, _, c = padded.shape
-        sn, sy, sx, sc = padded.strides
+        n, _, _, c = frame.shape
+        sn, sy, sx, sc = frame.strides
         (sh, sw), (dh, dw) = self.stride, self.dilation
         shape = (n, *self.output, *self.kernel, groups, c // groups)
         strides = (sn, sh * sy, sw * sx, dh * sy, dw * sx, c // groups * sc, sc)
-        return np.lib.stride_tricks.as_strided(padded, shape, strides)
-
-
-def channels_last(x: Array) -> Array:
-    """NCHW values as a contiguous (N, H, W, C) array: no copy if they already lie so."""
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-
-
-def channels_first(x: Array) -> Array:
-    """The NCHW view of an (N, H, W, C) array."""
-    return x.transpose(0, 3, 1, 2)
+        return np.lib.stride_tricks.as_strided(frame, shape, strides)
 
 
 # --- convolution ----------------------------------------------------------------------------------
@@ -130,6 +164,48 @@ def conv2d_naive(
     return y if b is None else y + b[:, None, None]
 
 
+def _columns(x: Array, window: Window, groups: int) -> Iterator[tuple[slice, Array]]:
+    """im2col: (images, matrix (G, M, K)) for a few images at a time, so that it stays in the cache.
+
+    A row holds the K = KH · KW · C/G inputs of one of M = images · OH · OW output positions. The
+    next matrix is written over the last.
+    """
+    x = x.transpose(0, 2, 3, 1)
+    channels = x.shape[-1]
+    per_image = math.prod(window.output + window.kernel) * channels * x.itemsize
+    step = min(len(x), max(1, _CHUNK_BYTES // max(per_image, 1)))
+    frame, inside, (rows, columns) = window.frame(step, channels, x.dtype)
+    patches = window.patches(frame, groups)
+    few = channels // groups < _FEW_CHANNELS
+    order = (5, 3, 4, 6, 0, 1, 2) if few else (5, 0, 1, 2, 3, 4, 6)
+    buffer = empty((patches.size,), x.dtype)
+    for start in range(0, len(x), step):
+        images = slice(start, min(start + step, len(x)))
+        n = images.stop - start
+        inside[:n] = x[images, rows, columns]
+        taken = patches[:n].transpose(order)
+        matrix = buffer[: taken.size].reshape(taken.shape)
+        matrix[...] = taken
+        if few:  # in memory (G, K, M): whole image rows were copied
+            yield images, matrix.reshape(groups, math.prod(taken.shape[1:4]), -1).swapaxes(1, 2)
+        else:  # in memory (G, M, K): runs of KW · C/G values were copied
+            yield images, matrix.reshape(groups, math.prod(taken.shape[1:4]), -1)
+
+
+def _by_group(y: Array, groups: int) -> Array:
+    """(N, OH, OW, O) as (G, M, O/G)."""
+    return y.reshape(math.prod(y.shape[:3]), groups, -1).swapaxes(0, 1)
+
+
+def _correlate(x: Array, weights: Array, window: Window) -> Array:
+    """Slide `weights` (G, K, O/G) over NCHW images; the result is NCHW with channels last in memory."""
+    groups, _, per_group = weights.shape
+    y = empty((len(x), *window.output, groups * per_group), x.dtype)
+    for images, columns in _columns(x, window, groups):
+        np.matmul(columns, weights, out=_by_group(y[images], groups))
+    return y.transpose(0, 3, 1, 2)
+
+
 @dataclass(frozen=True)
 class Convolution:
     """The trilinear form T(x, w, g) = Σ conv(x, w) · g, for one geometry.
@@ -140,108 +216,40 @@ class Convolution:
 
     window: Window
     groups: int
-    channels: int
 
     def output(self, x: Tensor, w: Tensor) -> Tensor:
+        grouped = w.data.reshape(self.groups, -1, *w.shape[1:])  # (G, O/G, C/G, KH, KW)
+        weights = grouped.transpose(0, 3, 4, 2, 1).reshape(self.groups, -1, grouped.shape[1])
         return record(
             "conv2d",
-            self._output(x.data, w.data),
+            _correlate(x.data, weights, self.window),
             (x, lambda g, y: self.input_gradient(w, g)),
             (w, lambda g, y: self.weight_gradient(x, g)),
         )
 
     def input_gradient(self, w: Tensor, g: Tensor) -> Tensor:
+        grouped = w.data.reshape(self.groups, -1, *w.shape[1:])[..., ::-1, ::-1]
+        weights = grouped.transpose(0, 3, 4, 1, 2).reshape(self.groups, -1, w.shape[1])
         return record(
             "conv2d_input_gradient",
-            self._input_gradient(w.data, g.data),
+            _correlate(g.data, weights, self.window.transposed()),
             (w, lambda h, y: self.weight_gradient(h, g)),
             (g, lambda h, y: self.output(h, w)),
         )
 
     def weight_gradient(self, x: Tensor, g: Tensor) -> Tensor:
+        kernel, outputs = self.window.kernel, g.shape[1] // self.groups
+        total = np.zeros((self.groups, *kernel, x.shape[1] // self.groups, outputs), x.dtype)
+        flat = total.reshape(self.groups, -1, outputs)
+        slopes = np.ascontiguousarray(g.data.transpose(0, 2, 3, 1))
+        for images, columns in _columns(x.data, self.window, self.groups):
+            flat += columns.swapaxes(1, 2) @ _by_group(slopes[images], self.groups)
         return record(
             "conv2d_weight_gradient",
-            self._weight_gradient(x.data, g.data),
+            total.transpose(0, 4, 3, 1, 2).reshape(-1, total.shape[3], *kernel),
             (x, lambda h, y: self.input_gradient(h, g)),
             (g, lambda h, y: self.output(x, h)),
         )
-
-    # The same three on arrays. Per group, with M = images · OH · OW and K = KH · KW · C/G:
-    # columns (M, K), weights (K, O/G), outputs and their gradient (M, O/G).
-
-    def _chunks(self, images: int, itemsize: int) -> Iterator[slice]:
-        """The batch in pieces whose im2col matrix stays in the cache."""
-        per_image = int(np.prod(self.window.output + self.window.kernel)) * self.channels * itemsize
-        step = max(1, _CHUNK_BYTES // max(per_image, 1))
-        return (slice(i, min(i + step, images)) for i in range(0, images, step))
-
-    def _columns(self, x: Array) -> Iterator[tuple[slice, Array]]:
-        """im2col, chunk by chunk: (images, matrix (G, M, K)). The memory is used again."""
-        x = channels_last(x)
-        chunks = list(self._chunks(len(x), x.itemsize))
-        if not chunks:
-            return
-        window, g, per_group = self.window, self.groups, self.channels // self.groups
-        padded, inside = window.frame(chunks[0].stop, self.channels, 0, x.dtype)
-        patches = window.patches(padded, g)
-        buffer = np.empty(patches.size, x.dtype)
-        for images in chunks:
-            n = images.stop - images.start
-            inside[:n] = x[images]
-            flat = buffer[: patches[:n].size]
-            if per_group < _FEW_CHANNELS:  # (G, K, M) in memory: copy along image rows
-                columns = flat.reshape(g, *window.kernel, per_group, n, *window.output)
-                columns[...] = patches[:n].transpose(5, 3, 4, 6, 0, 1, 2)
-                matrix = flat.reshape(g, np.prod(columns.shape[1:4]), -1).swapaxes(1, 2)
-            else:  # (G, M, K) in memory: copy KW · C/G values at a time
-                columns = flat.reshape(g, n, *window.output, *window.kernel, per_group)
-                columns[...] = patches[:n].transpose(5, 0, 1, 2, 3, 4, 6)
-                matrix = flat.reshape(g, -1, np.prod(columns.shape[4:]))
-            yield images, matrix
-
-    def _by_group(self, y: Array) -> Array:
-        """(N, OH, OW, O) as (G, M, O/G)."""
-        return y.reshape(-1, self.groups, y.shape[-1] // self.groups).swapaxes(0, 1)
-
-    def _weights(self, w: Array) -> Array:
-        """(O, C/G, KH, KW) as (G, K, O/G)."""
-        split = w.reshape(self.groups, -1, *w.shape[1:]).transpose(0, 3, 4, 2, 1)
-        return split.reshape(self.groups, -1, split.shape[-1])
-
-    def _output(self, x: Array, w: Array) -> Array:
-        y = np.empty((len(x), *self.window.output, len(w)), x.dtype)
-        weights = self._weights(w)
-        for images, columns in self._columns(x):
-            np.matmul(columns, weights, out=self._by_group(y[images]))
-        return channels_first(y)
-
-    def _weight_gradient(self, x: Array, g: Array) -> Array:
-        g = channels_last(g)
-        total = np.zeros(
-            (self.groups, *self.window.kernel, self.channels // self.groups,
-             g.shape[-1] // self.groups), x.dtype,
-        )  # fmt: skip
-        flat = total.reshape(self.groups, -1, total.shape[-1])
-        for images, columns in self._columns(x):
-            flat += columns.swapaxes(1, 2) @ self._by_group(g[images])
-        return total.transpose(0, 4, 3, 1, 2).reshape(-1, total.shape[3], *self.window.kernel)
-
-    def _input_gradient(self, w: Array, g: Array) -> Array:
-        """col2im: each value of the columns' gradient is added where it was copied from."""
-        g = channels_last(g)
-        window = self.window
-        weights = self._weights(w).swapaxes(1, 2)
-        dx = np.empty((len(g), *window.image, self.channels), g.dtype)
-        for images in self._chunks(len(g), g.itemsize):
-            columns = self._by_group(g[images]) @ weights
-            n = images.stop - images.start
-            by_tap = columns.reshape(self.groups, n, *window.output, np.prod(window.kernel), -1)
-            padded, inside = window.frame(n, self.channels, 0, g.dtype)
-            for k, tap in enumerate(window.taps(padded)):
-                grouped = tap.reshape(*tap.shape[:3], self.groups, -1)
-                grouped += by_tap[..., k, :].transpose(1, 2, 3, 0, 4)
-            dx[images] = inside
-        return channels_first(dx)
 
 
 def _conv_padding(padding: Any, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair, Pair]:
@@ -289,38 +297,52 @@ def conv2d(
     kernel = (weight.shape[2], weight.shape[3])
     stride, dilation = _pair("stride", stride, 1), _pair("dilation", dilation, 1)
     margins = _conv_padding(padding, kernel, stride, dilation)
-    window = Window.fit((input.shape[2], input.shape[3]), kernel, stride, margins, dilation)
-    y = Convolution(window, groups, channels).output(input, weight)
+    window = Window.fit((input.shape[2], input.shape[3]), kernel, stride, dilation, margins)
+    y = Convolution(window, groups).output(input, weight)
     return y if bias is None else y + bias.reshape(-1, 1, 1)
 
 
 # --- pooling --------------------------------------------------------------------------------------
-# Both poolings are, once the maxima are known, a weighted sum over the taps: weight 1 for the tap
-# that won and 0 for the others, or 1 for all. `_collect` is that sum and `_route` its transpose.
+# Once it is known which input was the largest, both poolings are linear: each output is the sum of
+# its taps, with weight 1 for the tap that won and 0 for the others; or 1 for all. `_collect` is that
+# sum, and `_route` its transpose. `weights()` gives the weight of each tap in turn.
 
 
-def _weight(winner: Array | None, k: int) -> Any:
-    return 1 if winner is None else winner == k
+def _collect(x: Tensor, window: Window, weights: Weights) -> Tensor:
+    """Σ_k weight_k · tap_k(x)."""
+    y = empty((len(x), *window.output, x.shape[1]), x.dtype)
+    y.fill(0)
+    for tap, weight in zip(window.taps(window.framed(x.data)), weights(), strict=True):
+        y += tap * weight
+    y = y.transpose(0, 3, 1, 2)
+    return record("pool", y, (x, lambda g, y: _route(g, window, weights)))
 
 
-def _collect(x: Tensor, window: Window, winner: Array | None) -> Tensor:
-    """Σ_k weight_k · tap_k(x), where weight_k is 1 for the winning tap (for all, if None)."""
-    padded, inside = window.frame(len(x), x.shape[1], 0, x.dtype)
-    inside[...] = x.data.transpose(0, 2, 3, 1)
-    y = np.zeros((len(x), *window.output, x.shape[1]), x.dtype)
-    for k, tap in enumerate(window.taps(padded)):
-        y += tap * _weight(winner, k)
-    return record("pool", channels_first(y), (x, lambda g, y: _route(g, window, winner)))
-
-
-def _route(g: Tensor, window: Window, winner: Array | None) -> Tensor:
+def _route(g: Tensor, window: Window, weights: Weights) -> Tensor:
     """Each output's gradient, handed to the inputs it was collected from."""
-    values = channels_last(g.data)
-    padded, inside = window.frame(len(g), g.shape[1], 0, g.dtype)
-    for k, tap in enumerate(window.taps(padded)):
-        tap += values * _weight(winner, k)
-    dx = channels_first(np.ascontiguousarray(inside))
-    return record("pool_gradient", dx, (g, lambda h, y: _collect(h, window, winner)))
+    values = g.data.transpose(0, 2, 3, 1)
+    frame, inside, _ = window.frame(len(g), g.shape[1], g.dtype)
+    disjoint = all(
+        s > d * (k - 1)
+        for s, d, k in zip(window.stride, window.dilation, window.kernel, strict=True)
+    )
+    for tap, weight in zip(window.taps(frame), weights(), strict=True):
+        if disjoint:  # nothing was written there before
+            np.multiply(values, weight, out=tap)
+        else:
+            tap += values * weight
+    dx = inside.transpose(0, 3, 1, 2)
+    return record("pool_gradient", dx, (g, lambda h, y: _collect(h, window, weights)))
+
+
+def _winners(frame: Array, y: Array, window: Window) -> Iterator[Array]:
+    """For each tap, where it is the (first) maximum of its window."""
+    undecided = np.ones(y.shape, bool)
+    for tap in window.taps(frame):
+        won = tap == y
+        won &= undecided
+        undecided ^= won
+        yield won
 
 
 def _pool_window(
@@ -338,7 +360,7 @@ def _pool_window(
         raise ValueError(f"padding {padding} is more than half of kernel_size {kernel_size}")
     margins = ((pad_h, pad_h), (pad_w, pad_w))
     image = (input.shape[2], input.shape[3])
-    return Window.fit(image, kernel, step, margins, _pair("dilation", dilation, 1), ceil)
+    return Window.fit(image, kernel, step, _pair("dilation", dilation, 1), margins, ceil)
 
 
 def max_pool2d(
@@ -355,15 +377,18 @@ def max_pool2d(
         )
         return pooled.squeeze(0)
     window = _pool_window("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
-    padded, inside = window.frame(len(input), input.shape[1], -np.inf, input.dtype)
-    inside[...] = input.data.transpose(0, 2, 3, 1)
-    taps = list(window.taps(padded))
-    y = taps[0].copy()
-    winner = np.zeros(y.shape, np.min_scalar_type(len(taps)))
-    for k, tap in enumerate(taps[1:], 1):
-        np.copyto(winner, k, where=tap > y, casting="unsafe")
+    frame = window.framed(input.data, -np.inf)
+    y = empty((len(input), *window.output, input.shape[1]), input.dtype)
+    y.fill(-np.inf)
+    for tap in window.taps(frame):
         np.maximum(y, tap, out=y)
-    return record("max_pool2d", channels_first(y), (input, lambda g, y: _route(g, window, winner)))
+
+    def winners() -> Iterator[Array]:
+        return _winners(frame, y, window)
+
+    return record(
+        "max_pool2d", y.transpose(0, 3, 1, 2), (input, lambda g, y: _route(g, window, winners))
+    )
 
 
 def avg_pool2d(
@@ -382,15 +407,16 @@ def avg_pool2d(
         )  # fmt: skip
         return pooled.squeeze(0)
     window = _pool_window("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
+    total = _collect(input, window, lambda: itertools.repeat(1, math.prod(window.kernel)))
     if divisor_override is not None:
         if divisor_override < 1:
             raise ValueError(f"divisor_override must be ≥ 1, not {divisor_override}")
-        return _collect(input, window, None) / divisor_override
-    counted, inside = window.frame(1, 1, 0, input.dtype)
+        return total / divisor_override
+    counted, inside, _ = window.frame(1, 1, input.dtype)
     inside[...] = 1
     if count_include_pad:
         pad_h, pad_w = _pair("padding", padding, 0)
         h, w = window.image
         counted[:, : h + 2 * pad_h, : w + 2 * pad_w] = 1
     divisor = sum(tap.copy() for tap in window.taps(counted))
-    return _collect(input, window, None) / Tensor(channels_first(np.asarray(divisor)))
+    return total / wrap(np.asarray(divisor).transpose(0, 3, 1, 2))

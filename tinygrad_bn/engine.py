@@ -218,15 +218,23 @@ def _seed(out: Any, gradient: Any, create_graph: bool) -> Any:
 def backward(out: Any, gradient: Any, retain_graph: bool, create_graph: bool) -> None:
     """Add ∂(gradient · out)/∂leaf to the `.grad` of every leaf that requires one."""
     seeds = [_seed(out, gradient, create_graph)]
-    owners: set[int] = set()
+    owned: set[int] = set()
     for leaf, g in _walk([out], seeds, None, retain_graph or create_graph, create_graph):
         with grad_mode(create_graph):
             if leaf.grad is not None:
                 g = leaf.grad + g
-            elif g.data.base is not None or id(g.data) in owners:
-                g = g.clone()  # each .grad owns its memory, so changing one changes no other
-        owners.add(id(g.data))
+            elif id(_memory(g)) in owned or 0 in g.data.strides:
+                g = g.clone()  # no two .grad share memory, so changing one changes no other
+        owned.add(id(_memory(g)))
         leaf.grad = g
+
+
+def _memory(tensor: Any) -> Any:
+    """What holds the values of `tensor`: its array, or the one that array is a view of."""
+    array = tensor.data
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 def grad(

@@ -1,4 +1,4 @@
-"""[2] The Tensor: an array that remembers how it was computed, and its primitive operations.
+"""[3] The Tensor: an array that remembers how it was computed, and its primitive operations.
 
 Each operation is one function: the forward computation on arrays, then for each input its
 vector-Jacobian product (g, y) ↦ gᵀ·∂y/∂x, side by side. Everything else in this package is built
@@ -15,6 +15,7 @@ import numpy as np
 
 from .engine import Array, Node, Vjp, is_grad_enabled
 from .engine import backward as _backward
+from .memory import apply, empty_like
 
 float32, float64 = np.dtype("float32"), np.dtype("float64")
 int64, bool_ = np.dtype("int64"), np.dtype("bool")
@@ -142,7 +143,7 @@ def _sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
 
 def _gate(g: Tensor, mask: Array) -> Tensor:
     """`g · mask` for a constant mask: the derivative of everything that is piecewise linear."""
-    return record("gate", g.data * mask, (g, lambda gg, _: _gate(gg, mask)))
+    return record("gate", apply(np.multiply, g.data, mask), (g, lambda gg, _: _gate(gg, mask)))
 
 
 class MinMax(NamedTuple):
@@ -320,21 +321,21 @@ class Tensor:
 
     def __add__(self, other: Any) -> Tensor:
         a, b = _operands(self, other)
-        return record("add", a.data + b.data, (a, lambda g, y: g), (b, lambda g, y: g))
+        return record("add", apply(np.add, a.data, b.data), (a, lambda g, y: g), (b, lambda g, y: g))
 
     def __sub__(self, other: Any) -> Tensor:
         a, b = _operands(self, other)
-        return record("sub", a.data - b.data, (a, lambda g, y: g), (b, lambda g, y: -g))
+        return record("sub", apply(np.subtract, a.data, b.data), (a, lambda g, y: g), (b, lambda g, y: -g))
 
     def __mul__(self, other: Any) -> Tensor:
         a, b = _operands(self, other)
-        return record("mul", a.data * b.data, (a, lambda g, y: g * b), (b, lambda g, y: g * a))
+        return record("mul", apply(np.multiply, a.data, b.data), (a, lambda g, y: g * b), (b, lambda g, y: g * a))
 
     def __truediv__(self, other: Any) -> Tensor:
         a, b = _operands(self, other, integers_to_float=True)
         return record(
             "div",
-            a.data / b.data,
+            apply(np.divide, a.data, b.data),
             (a, lambda g, y: g / b),
             (b, lambda g, y: -g * y / b),
         )
@@ -350,7 +351,7 @@ class Tensor:
         )
 
     def __neg__(self) -> Tensor:
-        return record("neg", -self.data, (self, lambda g, y: -g))
+        return record("neg", apply(np.negative, self.data), (self, lambda g, y: -g))
 
     def __radd__(self, other: Any) -> Tensor:
         return self + other
@@ -428,7 +429,7 @@ class Tensor:
 
     def exp(self) -> Tensor:
         x = self._floating()
-        return record("exp", np.exp(x.data), (x, lambda g, y: g * y))
+        return record("exp", apply(np.exp, x.data), (x, lambda g, y: g * y))
 
     def log(self) -> Tensor:
         x = self._floating()
@@ -436,23 +437,22 @@ class Tensor:
 
     def sqrt(self) -> Tensor:
         x = self._floating()
-        return record("sqrt", np.sqrt(x.data), (x, lambda g, y: g / (2.0 * y)))
+        return record("sqrt", apply(np.sqrt, x.data), (x, lambda g, y: g / (2.0 * y)))
 
     def relu(self) -> Tensor:
         """max(x, 0); its derivative at 0 is taken to be 0."""
-        zero = self.data.dtype.type(0)
-        y = np.maximum(self.data, zero)
+        y = apply(np.maximum, self.data, self.data.dtype.type(0))
         return record("relu", y, (self, lambda g, y: _gate(g, y.data > 0)))
 
     def sigmoid(self) -> Tensor:
         x = self._floating()
         with np.errstate(over="ignore"):  # e^(-x) = inf is right: σ(x) is then 0
-            y = 1 / (1 + np.exp(-x.data))
+            y = apply(np.reciprocal, apply(np.add, apply(np.exp, apply(np.negative, x.data)), 1))
         return record("sigmoid", y, (x, lambda g, y: g * y * (1.0 - y)))
 
     def tanh(self) -> Tensor:
         x = self._floating()
-        return record("tanh", np.tanh(x.data), (x, lambda g, y: g * (1.0 - y * y)))
+        return record("tanh", apply(np.tanh, x.data), (x, lambda g, y: g * (1.0 - y * y)))
 
     def clamp(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
         """Limited to [min, max], either of which may be left out; derivative 1 on the border."""
