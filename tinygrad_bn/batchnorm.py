@@ -88,8 +88,11 @@ def batch_norm_train(
     centred = _centre(rows, mean, r)
     var = _sum(np.multiply(centred, centred, out=empty(rows.shape, rows.dtype)), r) / m
     inv_std = 1 / np.sqrt(var + eps)
-    y = np.multiply(centred, np.tile(inv_std if weight is None else inv_std * weight.data, r),
-                    out=empty(rows.shape, rows.dtype))
+    y = np.multiply(
+        centred,
+        np.tile(inv_std if weight is None else inv_std * weight.data, r),
+        out=empty(rows.shape, rows.dtype),
+    )
     if bias is not None:
         y += np.tile(bias.data, r)
     inputs = tuple(t for t in (x, weight, bias) if t is not None)
@@ -140,9 +143,14 @@ def batch_norm_eval(
     return y if bias is None else y + _per_channel(bias, x.ndim)
 
 
-def check_batch_norm_input(shape: tuple[int, ...], training: bool, layer: str) -> None:
-    """ValueError if a channel has a single value: it would be normalised to 0, whatever it is."""
-    if training and shape[0] * int(np.prod(shape[2:])) == 1:
+def check_eps(eps: float) -> None:
+    if not eps >= 0:
+        raise ValueError(f"eps must be ≥ 0, not {eps}")
+
+
+def check_batch(shape: tuple[int, ...], layer: str) -> None:
+    """ValueError if a channel has a single value: normalising would make it 0, whatever it is."""
+    if shape[0] * math.prod(shape[2:]) == 1:
         raise ValueError(
             f"{layer}: expected more than 1 value per channel when training, got input size"
             f" {shape}. Usually the last batch of an epoch has a single sample: drop it"
@@ -178,13 +186,12 @@ def batch_norm(
     ):  # fmt: skip
         if v is not None and v.shape != (c,):
             raise ValueError(f"batch_norm: {name} must have shape ({c},), not {v.shape}")
-    if eps < 0:
-        raise ValueError(f"eps must be ≥ 0, not {eps}")
+    check_eps(eps)
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm needs running_mean and running_var when not training")
         return batch_norm_eval(input, running_mean, running_var, weight, bias, eps)
-    check_batch_norm_input(input.shape, training, "batch_norm")
+    check_batch(input.shape, "batch_norm")
     y, mean, var = batch_norm_train(input, weight, bias, eps)
     m = input.numel() // max(c, 1)
     if running_mean is not None:

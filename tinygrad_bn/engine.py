@@ -22,7 +22,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -31,21 +31,6 @@ Vjp = Callable[[Any, Any], Any]
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _creation_order = itertools.count()
-
-
-class Variable(Protocol):
-    """All that the engine asks of a tensor."""
-
-    data: Array
-    grad: Any
-    grad_fn: Node | None
-
-    @property
-    def requires_grad(self) -> bool: ...
-    def __add__(self, other: Any, /) -> Any: ...
-    def sum(self, dim: Any, /) -> Any: ...
-    def reshape(self, *shape: Any) -> Any: ...
-    def clone(self) -> Any: ...
 
 
 class Node:
@@ -117,7 +102,7 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     return g.sum((*range(new), *stretched)).reshape(shape)
 
 
-def _operations(outputs: Sequence[Any], stop_at: set[int]) -> list[Any]:
+def _operations(outputs: Sequence[Any], inputs: dict[int, Any]) -> list[Any]:
     """The recorded tensors that `outputs` were computed from, oldest first.
 
     An operation can only use tensors that already exist, so the order of creation is a topological
@@ -130,42 +115,38 @@ def _operations(outputs: Sequence[Any], stop_at: set[int]) -> list[Any]:
         node = tensor.grad_fn
         if node is None or id(tensor) in found:
             continue
-        if node.vjps is None:
-            if id(tensor) in stop_at:
-                continue  # a gradient is wanted here, and nothing beyond can be reached
+        if node.vjps is not None:
+            found[id(tensor)] = tensor
+            stack.extend(node.parents)
+        elif id(tensor) not in inputs:  # at an input, what lies behind does not matter
             raise RuntimeError(
                 f"the graph behind this tensor (operation {node.name!r}) was released by an earlier"
                 " backward(). Recompute the forward pass, or use retain_graph=True the first time."
             )
-        found[id(tensor)] = tensor
-        stack.extend(node.parents)
     return sorted(found.values(), key=lambda tensor: tensor.grad_fn.number)
 
 
-def _checked(g: Any, parent: Any, name: str) -> Any:
+def _fitted(g: Any, parent: Any, name: str) -> Any:
     """`g` in the shape of `parent`: broadcasting is undone here, once, for every operation."""
     if g.data.shape != parent.data.shape:
         g = unbroadcast(g, parent.data.shape)
     if g.data.dtype != parent.data.dtype:
         raise RuntimeError(
-            f"{name}: a gradient of dtype {g.data.dtype} for an input of {parent.data.dtype}"
+            f"{name}: gradient of {g.data.dtype} for an input of {parent.data.dtype}"
         )
     return g
 
 
 def _walk(
-    outputs: Sequence[Any],
-    seeds: Sequence[Any],
-    inputs: Sequence[Any] | None,
-    retain_graph: bool,
+    outputs: Sequence[Any], seeds: Sequence[Any], inputs: Sequence[Any] | None, retain_graph: bool,
     create_graph: bool,
-) -> list[tuple[Any, Any]]:
+) -> list[tuple[Any, Any]]:  # fmt: skip
     """Pairs (tensor, gradient) for the `inputs` that were reached; for all leaves if None."""
     wanted = {id(t): t for t in inputs or ()}
-    order = _operations(outputs, set(wanted))
+    order = _operations(outputs, wanted)
     if inputs is None:
-        parents = itertools.chain(outputs, *(t.grad_fn.parents for t in order))
-        wanted = {id(t): t for t in parents if t.requires_grad and t.grad_fn is None}
+        candidates = itertools.chain(outputs, *(t.grad_fn.parents for t in order))
+        wanted = {id(t): t for t in candidates if t.requires_grad and t.grad_fn is None}
     useful = set(wanted)  # the tensors through which a wanted one is reached
     for tensor in order:
         if not useful.isdisjoint(map(id, tensor.grad_fn.parents)):
@@ -177,15 +158,15 @@ def _walk(
     with grad_mode(create_graph):
         while order:
             out = order.pop()
-            node = out.grad_fn
-            if id(out) not in grads or id(out) not in useful:
+            key, node = id(out), out.grad_fn
+            if key not in grads or key not in useful:
                 continue
-            g = grads[id(out)] if id(out) in wanted else grads.pop(id(out))
+            g = grads[key] if key in wanted else grads.pop(key)
             parts = node.pull_back(g, out, useful)
             for parent, part in zip(node.parents, parts, strict=True):
                 key = id(parent)
                 if part is not None and key in useful:
-                    part = _checked(part, parent, node.name)
+                    part = _fitted(part, parent, node.name)
                     grads[key] = grads[key] + part if key in grads else part
             if not retain_graph:
                 node.release()
@@ -193,7 +174,7 @@ def _walk(
 
 
 def _seed(out: Any, gradient: Any, create_graph: bool) -> Any:
-    """The gradient to start from: ones for a single number, else what the caller gave."""
+    """The gradient to start from: 1 for a single number, else a copy of what the caller gave."""
     if not out.requires_grad:
         raise RuntimeError(
             "this tensor does not require a gradient: it was not computed from any tensor with"
@@ -202,7 +183,7 @@ def _seed(out: Any, gradient: Any, create_graph: bool) -> Any:
     if gradient is None:
         if out.data.size != 1:
             raise RuntimeError(
-                f"backward() without a gradient needs a single number, not shape {out.data.shape};"
+                f"a gradient can be implied for a single number only, not for shape {out.data.shape}:"
                 " reduce it (.sum(), .mean()) or pass `gradient` of that shape"
             )
         return type(out)(np.ones_like(out.data))
@@ -213,6 +194,14 @@ def _seed(out: Any, gradient: Any, create_graph: bool) -> Any:
         )
     with grad_mode(create_graph):
         return gradient.clone()
+
+
+def _memory(tensor: Any) -> Any:
+    """What holds the values of `tensor`: its array, or the one that array is a view of."""
+    array = tensor.data
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 def backward(out: Any, gradient: Any, retain_graph: bool, create_graph: bool) -> None:
@@ -229,22 +218,14 @@ def backward(out: Any, gradient: Any, retain_graph: bool, create_graph: bool) ->
         leaf.grad = g
 
 
-def _memory(tensor: Any) -> Any:
-    """What holds the values of `tensor`: its array, or the one that array is a view of."""
-    array = tensor.data
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, tuple | list) else [value]
 
 
 def grad(
-    outputs: Any,
-    inputs: Any,
-    grad_outputs: Any = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    allow_unused: bool = False,
-) -> tuple[Any, ...]:
+    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
+    create_graph: bool = False, allow_unused: bool = False,
+) -> tuple[Any, ...]:  # fmt: skip
     """∂(grad_outputs · outputs)/∂inputs as a tuple, one tensor per input; no `.grad` is touched.
 
     `outputs`, `inputs` and `grad_outputs` are each a tensor or a sequence of tensors. With
@@ -254,11 +235,8 @@ def grad(
     Raises RuntimeError for an input that requires no gradient, and for one that the outputs do not
     depend on, unless `allow_unused`: its gradient is then None.
     """
-    outs = list(outputs) if isinstance(outputs, tuple | list) else [outputs]
-    ins = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
-    gs = list(grad_outputs) if isinstance(grad_outputs, tuple | list) else [grad_outputs]
-    if grad_outputs is None:
-        gs *= len(outs)
+    outs, ins = _listed(outputs), _listed(inputs)
+    gs = [None] * len(outs) if grad_outputs is None else _listed(grad_outputs)
     if len(gs) != len(outs):
         raise RuntimeError(f"{len(outs)} outputs but {len(gs)} grad_outputs")
     for i, tensor in enumerate(ins):

@@ -1,18 +1,23 @@
-"""[6] The functions of `torch.nn.functional`: layers without state.
+"""[7] The functions of `torch.nn.functional`: layers without state.
 
-Activations, the softmax family, losses and dropout; convolution, pooling and batch normalization
-from the two files before are re-exported here.
+Activations, the softmax family, losses and dropout. Convolution, pooling and batch normalization
+are re-exported from the two files before.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .batchnorm import batch_norm as batch_norm
-from .conv import avg_pool2d as avg_pool2d
-from .conv import conv2d as conv2d
-from .conv import max_pool2d as max_pool2d
+from .batchnorm import batch_norm, check_batch, check_eps
+from .conv import Pair, avg_pool2d, check_pool, conv2d, margins, max_pool2d, pair
+from .engine import Array
 from .tensor import Tensor, generator, int64, record, wrap
+
+__all__ = [
+    "Pair", "avg_pool2d", "batch_norm", "check_batch", "check_eps", "check_pool", "conv2d",
+    "margins", "max_pool2d", "pair",
+]  # fmt: skip
+relu, sigmoid, tanh = Tensor.relu, Tensor.sigmoid, Tensor.tanh
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -38,20 +43,6 @@ def _as_rows(x: Tensor) -> Tensor:
     return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
-def relu(input: Tensor) -> Tensor:
-    """max(x, 0)."""
-    return input.relu()
-
-
-def sigmoid(input: Tensor) -> Tensor:
-    """1 / (1 + e^(−x))."""
-    return input.sigmoid()
-
-
-def tanh(input: Tensor) -> Tensor:
-    return input.tanh()
-
-
 def softmax(input: Tensor, dim: int) -> Tensor:
     """e^(x_i) / Σ_j e^(x_j) along `dim`; the maximum is subtracted first, so nothing overflows."""
     e = np.exp(input.data - input.data.max(dim, keepdims=True))
@@ -63,22 +54,23 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
     """x_i − log Σ_j e^(x_j) along `dim`, without forming softmax (whose log could be −∞)."""
     shifted = input.data - input.data.max(dim, keepdims=True)
     y = shifted - np.log(np.exp(shifted).sum(dim, keepdims=True))
-    return record(
-        "log_softmax", y, (input, lambda g, y: g - y.exp() * g.sum(dim, keepdim=True))
-    )
+    return record("log_softmax", y, (input, lambda g, y: g - y.exp() * g.sum(dim, keepdim=True)))
 
 
-def _reduced(losses: Tensor, reduction: str, divisor: float | Tensor | None = None) -> Tensor:
+def _reduced(losses: Tensor, reduction: str, divisor: float | None = None) -> Tensor:
     if reduction == "none":
         return losses
-    if reduction == "sum":
-        return losses.sum()
-    return losses.mean() if divisor is None else losses.sum() / divisor
+    return losses.sum() if reduction == "sum" else losses.sum() / (divisor or losses.numel())
 
 
 def check_reduction(reduction: str) -> None:
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+
+
+def check_fraction(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be between 0 and 1, not {value}")
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
@@ -90,14 +82,13 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     return _reduced(difference * difference, reduction)
 
 
-def _class_targets(target: Tensor, classes: int, ignore_index: int) -> np.ndarray:
-    """Class indices (N, …) as one-hot rows (N, C, …); an ignored one is a row of zeros."""
-    labels = target.data
+def _one_hot(labels: Array, classes: int, ignore_index: int) -> Array:
+    """Class indices (N, …) as rows (N, C, …) with a single 1; all 0 for an ignored one."""
     ignored = labels == ignore_index
     wrong = ((labels < 0) | (labels >= classes)) & ~ignored
     if wrong.any():
         raise ValueError(
-            f"cross_entropy: target {labels[wrong][0]} is not a class index in [0, {classes})"
+            f"cross_entropy: {labels[wrong][0]} is not a class index in [0, {classes})"
         )
     one_hot = np.arange(classes) == np.where(ignored, -1, labels)[..., None]
     return np.moveaxis(one_hot, -1, 1)
@@ -114,47 +105,39 @@ def cross_entropy(
     (1 − s)·t + s/C. The mean over indices is weighted: Σ loss / Σ w_target over those not ignored.
     """
     check_reduction(reduction)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing must be between 0 and 1, not {label_smoothing}")
+    check_fraction("label_smoothing", label_smoothing)
     if input.ndim == 1:
-        row = cross_entropy(
-            input.unsqueeze(0), target.unsqueeze(0), weight, ignore_index, reduction,
-            label_smoothing,
-        )  # fmt: skip
-        return row.squeeze(0) if reduction == "none" else row
+        row = (input.unsqueeze(0), target.unsqueeze(0), weight, ignore_index)
+        loss = cross_entropy(*row, reduction, label_smoothing)
+        return loss.squeeze(0) if reduction == "none" else loss
     classes = input.shape[1] if input.ndim else 0
     if weight is not None and weight.shape != (classes,):
         raise ValueError(f"cross_entropy: weight must have shape ({classes},), not {weight.shape}")
-    w = None if weight is None else weight.reshape(-1, *(1,) * (input.ndim - 2))
-    logp = log_softmax(input, 1)
+    w = 1.0 if weight is None else weight.data.reshape(-1, *(1,) * (input.ndim - 2))
     if target.is_floating_point():
         if target.shape != input.shape:
             raise ValueError(f"cross_entropy: input {input.shape}, probabilities {target.shape}")
-        smooth = target if label_smoothing == 0 else target * (1 - label_smoothing)
-        smooth = smooth + label_smoothing / classes if label_smoothing else smooth
-        losses = -(logp * smooth if w is None else logp * smooth * w).sum(1)
-        return _reduced(losses, reduction, losses.numel())
-    if target.dtype != int64 or target.shape != (input.shape[0], *input.shape[2:]):
+        smooth = target * (1 - label_smoothing) + label_smoothing / classes
+        losses = -(log_softmax(input, 1) * smooth * w).sum(1)
+        return _reduced(losses, reduction)
+    expected = (input.shape[0], *input.shape[2:])
+    if target.dtype != int64 or target.shape != expected:
         raise ValueError(
-            f"cross_entropy: for scores {input.shape} the target must be int64 class indices of"
-            f" shape {(input.shape[0], *input.shape[2:])}, not {target.dtype} {target.shape}"
+            f"cross_entropy: scores {input.shape} need a target of int64 {expected}, or of class"
+            f" probabilities {input.shape}, not {target.dtype} {target.shape}"
         )
-    one_hot = _class_targets(target, classes, ignore_index)
-    counted = one_hot.any(1, keepdims=True)
-    t = (1 - label_smoothing) * one_hot + counted * (label_smoothing / classes)
-    t = t if w is None else t * w.data
-    losses = -(logp * wrap(t.astype(input.dtype))).sum(1)
-    divisor = float((one_hot if w is None else one_hot * w.data).sum())
-    return _reduced(losses, reduction, divisor)
+    one_hot = _one_hot(target.data, classes, ignore_index)
+    uniform = label_smoothing / classes * one_hot.any(1, keepdims=True)
+    weighted = ((1 - label_smoothing) * one_hot + uniform) * w
+    losses = -(log_softmax(input, 1) * wrap(weighted.astype(input.dtype))).sum(1)
+    return _reduced(losses, reduction, float((one_hot * w).sum()))
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """Zero each element with probability p and scale the rest by 1/(1 − p); identity in eval."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p must be between 0 and 1, not {p}")
+    check_fraction("p", p)
     if not training or p == 0:
         return input
     kept = generator().random(input.shape, np.float32) >= p
     scale = 0.0 if p == 1 else 1 / (1 - p)
     return input * wrap((kept * scale).astype(input.dtype))
-

@@ -14,15 +14,9 @@ from typing import Any
 class LRScheduler:
     """Base class. A subclass says in `get_lr` what each group's rate is at step `last_epoch`."""
 
-    def __init__(self, optimizer: Any, last_epoch: int = -1) -> None:
-        self.optimizer = optimizer
-        for i, group in enumerate(optimizer.param_groups):
-            if last_epoch == -1:
-                group["initial_lr"] = group["lr"]
-            elif "initial_lr" not in group:
-                raise KeyError(f"to resume at step {last_epoch}, group {i} needs 'initial_lr'")
-        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self.last_epoch = last_epoch
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer, self.last_epoch = optimizer, -1
+        self.base_lrs = [group["lr"] for group in optimizer.param_groups]
         self.step()
 
     def get_lr(self) -> list[float]:
@@ -48,15 +42,20 @@ def _check_steps(name: str, value: int) -> None:
         raise ValueError(f"{name} must be a positive integer, not {value!r}")
 
 
+def _each(value: float | list[float], groups: list[Any]) -> list[float]:
+    values = list(value) if isinstance(value, list | tuple) else [value] * len(groups)
+    if len(values) != len(groups):
+        raise ValueError(f"give one value, or one for each of the {len(groups)} groups: {values}")
+    return values
+
+
 class StepLR(LRScheduler):
     """Multiply the rate by gamma every step_size steps."""
 
-    def __init__(
-        self, optimizer: Any, step_size: int, gamma: float = 0.1, last_epoch: int = -1
-    ) -> None:
+    def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1) -> None:
         _check_steps("step_size", step_size)
         self.step_size, self.gamma = step_size, gamma
-        super().__init__(optimizer, last_epoch)
+        super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
         due = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
@@ -66,12 +65,10 @@ class StepLR(LRScheduler):
 class CosineAnnealingLR(LRScheduler):
     """lr_t = eta_min + (lr_0 − eta_min)·(1 + cos(π t / T_max)) / 2."""
 
-    def __init__(
-        self, optimizer: Any, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
-    ) -> None:
+    def __init__(self, optimizer: Any, T_max: int, eta_min: float = 0.0) -> None:
         _check_steps("T_max", T_max)
         self.T_max, self.eta_min = T_max, eta_min
-        super().__init__(optimizer, last_epoch)
+        super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
         t, rates = self.last_epoch, self.get_last_lr()
@@ -93,7 +90,7 @@ class OneCycleLR(LRScheduler):
     The rise takes the fraction pct_start of the steps; the end is at the start's rate divided by
     final_div_factor. Momentum goes the other way, from max_momentum down to base_momentum and back
     (cycle_momentum). three_phase: come down as one went up, then go on to the end.
-    total_steps may be given as epochs · steps_per_epoch. A step beyond the last is a ValueError.
+    total_steps may be given as epochs · steps_per_epoch. A step beyond it is a ValueError.
     """
 
     def __init__(
@@ -102,67 +99,49 @@ class OneCycleLR(LRScheduler):
         anneal_strategy: str = "cos", cycle_momentum: bool = True,
         base_momentum: float | list[float] = 0.85, max_momentum: float | list[float] = 0.95,
         div_factor: float = 25.0, final_div_factor: float = 1e4, three_phase: bool = False,
-        last_epoch: int = -1,
     ) -> None:  # fmt: skip
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ValueError("give total_steps, or both epochs and steps_per_epoch")
-            _check_steps("epochs", epochs)
-            _check_steps("steps_per_epoch", steps_per_epoch)
             total_steps = epochs * steps_per_epoch
         _check_steps("total_steps", total_steps)
         if not 0 <= pct_start <= 1:
             raise ValueError(f"pct_start must be between 0 and 1, not {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"anneal_strategy must be 'cos' or 'linear', not {anneal_strategy!r}")
-        self.total_steps, self.anneal_strategy = total_steps, anneal_strategy
-        self.cycle_momentum, self.three_phase = cycle_momentum, three_phase
-        up = pct_start * total_steps - 1
-        ends = [up, 2 * up, total_steps - 1] if three_phase else [up, total_steps - 1]
-        self.phase_ends = [float(end) for end in ends]
         groups = optimizer.param_groups
-        peaks, lows, highs = (
-            list(v) if isinstance(v, list | tuple) else [v] * len(groups)
-            for v in (max_lr, base_momentum, max_momentum)
-        )
-        if not len(peaks) == len(lows) == len(highs) == len(groups):
-            raise ValueError(f"give one value, or one for each of the {len(groups)} groups")
-        if last_epoch == -1:
-            for group, peak, high in zip(groups, peaks, highs, strict=True):
-                group["lr"] = peak / div_factor
-                group["max_lr"] = peak
-                if cycle_momentum:
-                    group["momentum"] = high
-        self.rates, self.momenta = [], []  # per group, the values at the ends of the phases
-        for peak, low, high in zip(peaks, lows, highs, strict=True):
-            start = peak / div_factor
-            last = [start, start / final_div_factor] if three_phase else [start / final_div_factor]
-            self.rates.append([start, peak, *last])
-            self.momenta.append([high, low, high, high][: len(last) + 2])
-        super().__init__(optimizer, last_epoch)
-
-    def _anneal(self, start: float, end: float, fraction: float) -> float:
-        if self.anneal_strategy == "linear":
-            return (end - start) * fraction + start
-        return end + (start - end) / 2 * (1 + math.cos(math.pi * fraction))
+        peaks, lows, highs = (_each(v, groups) for v in (max_lr, base_momentum, max_momentum))
+        self.total_steps, self.anneal_strategy = total_steps, anneal_strategy
+        top = pct_start * total_steps - 1
+        self.ends = [0.0, top, *([2 * top] if three_phase else []), total_steps - 1.0]
+        # What each option of each group is at those steps.
+        self.turns: list[dict[str, list[float]]] = []
+        for group, peak, low, high in zip(groups, peaks, lows, highs, strict=True):
+            start, back = peak / div_factor, int(three_phase)
+            rates = [start, peak, *[start] * back, start / final_div_factor]
+            self.turns.append({"lr": rates})
+            if cycle_momentum:
+                self.turns[-1]["momentum"] = [high, low, high, *[high] * back]
+            group["lr"] = start
+        super().__init__(optimizer)
 
     def _at(self, values: list[float]) -> float:
-        """The value at the present step, between those at the ends of its phase."""
-        begin = 0.0
-        for i, end in enumerate(self.phase_ends):
-            if self.last_epoch <= end or i == len(self.phase_ends) - 1:
-                break
-            begin = end
-        fraction = (self.last_epoch - begin) / (end - begin) if end != begin else 1.0
-        return self._anneal(values[i], values[i + 1], fraction)
+        """Between the values at the two ends of the phase that the present step is in."""
+        phase = 1
+        while phase < len(self.ends) - 1 and self.last_epoch > self.ends[phase]:
+            phase += 1
+        (begin, end), (a, b) = self.ends[phase - 1 : phase + 1], values[phase - 1 : phase + 1]
+        done = (self.last_epoch - begin) / (end - begin) if end != begin else 1.0
+        if self.anneal_strategy == "linear":
+            return a + (b - a) * done
+        return b + (a - b) / 2 * (1 + math.cos(math.pi * done))
 
     def get_lr(self) -> list[float]:
-        if self.last_epoch >= self.total_steps:
+        if self.last_epoch > self.total_steps:
             raise ValueError(
-                f"step {self.last_epoch + 1} of a schedule of {self.total_steps} steps: call step()"
+                f"step {self.last_epoch} of a schedule of {self.total_steps} steps: call step()"
                 " once per batch, and make total_steps epochs · batches per epoch"
             )
-        if self.cycle_momentum:
-            for group, values in zip(self.optimizer.param_groups, self.momenta, strict=True):
-                group["momentum"] = self._at(values)
-        return [self._at(values) for values in self.rates]
+        for group, turns in zip(self.optimizer.param_groups, self.turns, strict=True):
+            group.update({option: self._at(values) for option, values in turns.items()})
+        return self.get_last_lr()

@@ -66,8 +66,8 @@ def empty_like(x: Array, dtype: Any = None) -> Array:
     return empty(tuple(x.shape[axis] for axis in order), dtype).transpose(back)
 
 
-def apply(ufunc: np.ufunc, x: Array, *others: Any) -> Any:
-    """`ufunc(x, *others)`, into used memory if the result is large and has the shape of x."""
+def apply(f: Any, x: Array, *others: Any) -> Any:
+    """`f(x, *others)` for a ufunc f, into used memory if the result is large and shaped like x."""
     if x.nbytes < _LARGE or any(np.shape(other) not in ((), x.shape) for other in others):
-        return ufunc(x, *others)
-    return ufunc(x, *others, out=empty_like(x))
+        return f(x, *others)
+    return f(x, *others, out=empty_like(x))

@@ -1,4 +1,4 @@
-"""[7] Modules: layers that own parameters and buffers, and call the functions of file 6.
+"""[8] Modules: layers that own parameters and buffers, and call the functions of file 7.
 
 A module is an ordinary object. Its parameters, buffers and submodules are its attributes, in the
 order in which they were assigned; there is nothing hidden behind `__getattr__`. Names, defaults,
@@ -8,18 +8,19 @@ initial distributions and the keys of `state_dict` are PyTorch's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from textwrap import indent
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from . import functional as functional
-from .batchnorm import check_batch_norm_input
-from .conv import Pair, _conv_padding, _pair
-from .functional import check_reduction
-from .tensor import Scalar, Tensor, _supported, float32, float64, generator, int64, wrap, zeros
+from . import functional
+from . import functional as F
+from .tensor import Scalar, Tensor, float32, float64, generator, int64, ones, wrap, zeros
 
-F = functional
+__all__ = ["functional"]
+T = TypeVar("T")
 
 
 class Parameter(Tensor):
@@ -29,19 +30,14 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         super().__init__(data)
-        if isinstance(data, Tensor):
-            self.data = data.data
+        self.data = data.data if isinstance(data, Tensor) else self.data
         self.requires_grad = requires_grad
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
 
 
-class LoadResult(NamedTuple):
-    """The names that `load_state_dict(strict=False)` could not match."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
+LoadResult = NamedTuple("LoadResult", [("missing_keys", list[str]), ("unexpected_keys", list[str])])
 
 
 class Module:
@@ -68,69 +64,49 @@ class Module:
         setattr(self, name, tensor)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
+        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
 
     def children(self) -> Iterator[Module]:
         return (child for _, child in self.named_children())
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and all below it with dotted names, each once even if shared."""
-        seen: set[int] = set()
-        for name, module in self._all_modules(prefix):
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
-
-    def _all_modules(self, prefix: str) -> Iterator[tuple[str, Module]]:
-        yield prefix, self
+    def named_modules(
+        self, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all below it, with dotted names; a shared one once, or every time."""
+        found = [(prefix, self)]
         for name, child in self.named_children():
-            yield from child._all_modules(f"{prefix}.{name}" if prefix else name)
+            found += child.named_modules(_join(prefix, name), remove_duplicate=False)
+        return _once(found) if remove_duplicate else iter(found)
 
     def modules(self) -> Iterator[Module]:
         return (module for _, module in self.named_modules())
 
-    def _own_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Parameters, then buffers, without those of submodules."""
-        buffers = vars(self).get("_buffers", {})
-        for name, value in vars(self).items():
-            if isinstance(value, Parameter):
-                yield name, value
-        for name in buffers:
-            if isinstance(value := getattr(self, name), Tensor):
-                yield name, value
-
-    def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Every parameter and buffer with its dotted name; a shared one under each name."""
-        for prefix, module in self._all_modules(""):
-            for name, value in module._own_tensors():
-                yield f"{prefix}.{name}" if prefix else name, value
-
-    def _unique(self, parameters: bool) -> Iterator[tuple[str, Tensor]]:
-        seen: set[int] = set()
-        for name, value in self._named_tensors():
-            if isinstance(value, Parameter) == parameters and id(value) not in seen:
-                seen.add(id(value))
-                yield name, value
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Per module, its parameters and then its buffers; a shared one under each of its names."""
+        for prefix, module in self.named_modules(remove_duplicate=False):
+            inside = vars(module)
+            names = [name for name, value in inside.items() if isinstance(value, Parameter)]
+            for name in (*names, *inside.get("_buffers", ())):
+                if inside[name] is not None:
+                    yield _join(prefix, name), inside[name]
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        return self._unique(parameters=True)
+        return _once((n, t) for n, t in self._tensors() if isinstance(t, Parameter))
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        return self._unique(parameters=False)
+        return _once((n, t) for n, t in self._tensors() if not isinstance(t, Parameter))
 
     def parameters(self) -> Iterator[Tensor]:
-        return (value for _, value in self.named_parameters())
+        return (parameter for _, parameter in self.named_parameters())
 
     def buffers(self) -> Iterator[Tensor]:
-        return (value for _, value in self.named_buffers())
+        return (buffer for _, buffer in self.named_buffers())
 
     # --- saving and loading -------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every parameter and buffer by name. The tensors share memory with the module's."""
-        return {name: value.detach() for name, value in self._named_tensors()}
+        return {name: value.detach() for name, value in self._tensors()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadResult:
         """Copy values in by name, from tensors or arrays of the same shapes.
@@ -138,24 +114,25 @@ class Module:
         strict: every name must match. Raises RuntimeError listing all that is missing, unexpected
         or of the wrong shape, before anything is changed.
         """
-        own = dict(self._named_tensors())
-        missing = [name for name in own if name not in state_dict]
-        unexpected = [name for name in state_dict if name not in own]
+        own = dict(self._tensors())
         arrays = {name: np.asarray(state_dict[name]) for name in own if name in state_dict}
+        result = LoadResult(
+            [name for name in own if name not in state_dict],
+            [name for name in state_dict if name not in own],
+        )
         problems = [
-            f"{name}: shape {array.shape} in the file, {own[name].shape} in the model"
+            f"{name}: its shape is {array.shape}, the model's {own[name].shape}"
             for name, array in arrays.items()
             if array.shape != own[name].shape
         ]
         if strict:
-            problems += [f"missing: {name}" for name in missing]
-            problems += [f"unexpected: {name}" for name in unexpected]
+            problems += [f"missing: {name}" for name in result.missing_keys]
+            problems += [f"unexpected: {name}" for name in result.unexpected_keys]
         if problems:
-            lines = "\n  ".join(problems)
-            raise RuntimeError(f"cannot load into {type(self).__name__}:\n  {lines}")
+            raise RuntimeError("\n  ".join([f"cannot load {type(self).__name__}:", *problems]))
         for name, array in arrays.items():
             own[name].data[...] = array
-        return LoadResult(missing, unexpected)
+        return result
 
     # --- switches -----------------------------------------------------------------------------
 
@@ -175,8 +152,7 @@ class Module:
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        for parameter in self.parameters():
-            clear_grad(parameter, set_to_none)
+        clear_grads(self.parameters(), set_to_none)
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call `fn` on every submodule, children first, and on this one; returns self."""
@@ -187,9 +163,9 @@ class Module:
 
     def to(self, dtype: Any) -> Self:
         """Every floating-point parameter and buffer, and its gradient, in another dtype."""
-        if _supported(dtype) not in (float32, float64):
+        if np.dtype(dtype) not in (float32, float64):
             raise TypeError(f"a module can be of dtype float32 or float64, not {dtype}")
-        for _, value in self._named_tensors():
+        for _, value in self._tensors():
             for tensor in (value, value.grad):
                 if tensor is not None and tensor.is_floating_point():
                     tensor.data = tensor.data.astype(dtype, copy=False)
@@ -202,24 +178,35 @@ class Module:
         return self.to(float64)
 
     def extra_repr(self) -> str:
-        """What stands in the brackets of `repr`."""
-        return ""
+        """What stands in the brackets of `repr`: by default, the options of a dataclass."""
+        options: tuple[Any, ...] = fields(self) if is_dataclass(self) else ()
+        return ", ".join(f"{o.name}={getattr(self, o.name)!r}" for o in options if o.repr)
 
     def __repr__(self) -> str:
-        children = [
-            f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()
-        ]
+        name, children = type(self).__name__, list(self.named_children())
         if not children:
-            return f"{type(self).__name__}({self.extra_repr()})"
-        return "\n  ".join([f"{type(self).__name__}(", *children]) + "\n)"
+            return f"{name}({self.extra_repr()})"
+        lines = "\n".join(f"({child_name}): {child!r}" for child_name, child in children)
+        return f"{name}(\n{indent(lines, '  ')}\n)"
 
 
-def clear_grad(parameter: Tensor, set_to_none: bool) -> None:
-    """Forget the accumulated gradient, or set it to zero in place."""
-    if set_to_none:
-        parameter.grad = None
-    elif parameter.grad is not None:
-        parameter.grad = wrap(np.zeros_like(parameter.grad.data))
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def _once(pairs: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
+    """The pairs whose value has not come before."""
+    seen: set[int] = set()
+    for name, value in pairs:
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield name, value
+
+
+def clear_grads(parameters: Iterable[Tensor], set_to_none: bool) -> None:
+    """Forget the accumulated gradients, or set them to zero."""
+    for p in parameters:
+        p.grad = None if set_to_none or p.grad is None else wrap(np.zeros_like(p.grad.data))
 
 
 class Sequential(Module):
@@ -237,7 +224,7 @@ class Sequential(Module):
         return input
 
     def __len__(self) -> int:
-        return sum(1 for _ in self.children())
+        return len(list(self.children()))
 
     def __iter__(self) -> Iterator[Module]:
         return self.children()
@@ -247,9 +234,12 @@ class Sequential(Module):
         return Sequential(*chosen) if isinstance(chosen, list) else chosen
 
 
+# --- layers with parameters -----------------------------------------------------------------------
+
+
 def _uniform(shape: tuple[int, ...], fan_in: int) -> Parameter:
     """Uniform in ±1/√fan_in: what PyTorch's Linear and Conv2d start from, weight and bias."""
-    bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
+    bound = 1 / math.sqrt(fan_in)
     return Parameter(generator().uniform(-bound, bound, shape).astype(float32))
 
 
@@ -272,7 +262,8 @@ class Linear(Module):
         return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        sizes = f"in_features={self.in_features}, out_features={self.out_features}"
+        return f"{sizes}, bias={self.bias is not None}"
 
 
 class Conv2d(Module):
@@ -283,28 +274,23 @@ class Conv2d(Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int | Pair,
-        stride: int | Pair = 1, padding: int | Pair | str = 0, dilation: int | Pair = 1,
+        self, in_channels: int, out_channels: int, kernel_size: int | F.Pair,
+        stride: int | F.Pair = 1, padding: int | F.Pair | str = 0, dilation: int | F.Pair = 1,
         groups: int = 1, bias: bool = True, padding_mode: str = "zeros",
     ) -> None:  # fmt: skip
         _positive(in_channels=in_channels, out_channels=out_channels, groups=groups)
         if in_channels % groups or out_channels % groups:
-            raise ValueError(
-                f"groups={groups} must divide in_channels={in_channels} and"
-                f" out_channels={out_channels}"
-            )
+            raise ValueError(f"groups={groups} must divide {in_channels=} and {out_channels=}")
         if padding_mode != "zeros":
             raise ValueError(f"padding_mode must be 'zeros', not {padding_mode!r}")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size = _pair("kernel_size", kernel_size, 1)
-        self.stride = _pair("stride", stride, 1)
-        self.dilation = _pair("dilation", dilation, 1)
-        _conv_padding(padding, self.kernel_size, self.stride, self.dilation)
-        self.padding = padding if isinstance(padding, str) else _pair("padding", padding, 0)
+        self.kernel_size = F.pair("kernel_size", kernel_size, 1)
+        self.stride, self.dilation = F.pair("stride", stride, 1), F.pair("dilation", dilation, 1)
+        F.margins(padding, self.kernel_size, self.stride, self.dilation)
+        self.padding = padding if isinstance(padding, str) else F.pair("padding", padding, 0)
         shape = (out_channels, in_channels // groups, *self.kernel_size)
-        fan_in = math.prod(shape[1:])
-        self.weight = _uniform(shape, fan_in)
-        self.bias = _uniform((out_channels,), fan_in) if bias else None
+        self.weight = _uniform(shape, math.prod(shape[1:]))
+        self.bias = _uniform((out_channels,), math.prod(shape[1:])) if bias else None
 
     def forward(self, input: Tensor) -> Tensor:
         return F.conv2d(
@@ -312,13 +298,11 @@ class Conv2d(Module):
         )
 
     def extra_repr(self) -> str:
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        if self.padding != (0, 0):
-            text += f", padding={self.padding}"
-        if self.dilation != (1, 1):
-            text += f", dilation={self.dilation}"
-        if self.groups != 1:
-            text += f", groups={self.groups}"
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        text += f", stride={self.stride}"
+        for name, usual in (("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1)):
+            if getattr(self, name) != usual:
+                text += f", {name}={getattr(self, name)}"
         return text if self.bias is not None else f"{text}, bias=False"
 
 
@@ -330,219 +314,190 @@ class _BatchNorm(Module):
     affine: learn γ (weight) and β (bias). track_running_stats=False: always use the batch's own.
     """
 
-    def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
-        affine: bool = True, track_running_stats: bool = True,
-    ) -> None:  # fmt: skip
-        _positive(num_features=num_features)
-        if eps < 0 or (momentum is not None and not 0 <= momentum <= 1):
-            raise ValueError(f"eps={eps} must be ≥ 0, and momentum={momentum} in [0, 1] or None")
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self.affine, self.track_running_stats = affine, track_running_stats
-        self.weight = Parameter(np.ones(num_features, float32)) if affine else None
-        self.bias = Parameter(np.zeros(num_features, float32)) if affine else None
-        tracked = track_running_stats
-        self.register_buffer("running_mean", zeros(num_features) if tracked else None)
-        self.register_buffer("running_var", zeros(num_features) + 1 if tracked else None)
-        self.register_buffer("num_batches_tracked", zeros((), dtype=int64) if tracked else None)
-
+    sizes: dict[int, str]  # what it takes, by the number of axes
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
 
+    def __init__(
+        self, num_features: int, eps: Scalar = 1e-5, momentum: Scalar | None = 0.1,
+        affine: bool = True, track_running_stats: bool = True,
+    ) -> None:  # fmt: skip
+        _positive(num_features=num_features)
+        F.check_fraction("momentum", 0 if momentum is None else momentum)
+        F.check_eps(eps)
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        self.weight = Parameter(ones(num_features)) if affine else None
+        self.bias = Parameter(zeros(num_features)) if affine else None
+        self.register_buffer("running_mean", zeros(num_features) if track_running_stats else None)
+        self.register_buffer("running_var", ones(num_features) if track_running_stats else None)
+        self.register_buffer(
+            "num_batches_tracked", zeros((), dtype=int64) if track_running_stats else None
+        )
+
     def reset_running_stats(self) -> None:
         """As at the start: mean 0, variance 1, no batches seen."""
-        if self.running_mean is not None and self.running_var is not None:
-            self.running_mean.data[...] = 0
-            self.running_var.data[...] = 1
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.data[...] = 0
-
-    def _check_input(self, input: Tensor) -> None:
-        raise NotImplementedError
+        for name, buffer in self.named_buffers():
+            buffer.data[...] = 1 if name == "running_var" else 0
 
     def forward(self, input: Tensor) -> Tensor:
-        self._check_input(input)
-        if input.shape[1] != self.num_features:
-            raise ValueError(f"{self!r}: the input {input.shape} has {input.shape[1]} channels")
-        training = self.training or self.running_mean is None
-        check_batch_norm_input(input.shape, training, repr(self))
-        factor = 0.0 if self.momentum is None else self.momentum
-        track = self.training and self.track_running_stats
-        if track and self.num_batches_tracked is not None:
+        if input.ndim not in self.sizes or input.shape[1] != self.num_features:
+            takes = " or ".join(self.sizes.values())
+            raise ValueError(f"{self!r} takes {takes}, C = {self.num_features}, not {input.shape}")
+        use_batch = self.training or self.running_mean is None
+        if use_batch:
+            F.check_batch(input.shape, repr(self))
+        factor = self.momentum
+        if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.data += 1
-            if self.momentum is None:
-                factor = 1 / int(self.num_batches_tracked)
-        used = track or not training
+            factor = 1 / int(self.num_batches_tracked) if factor is None else factor
         return F.batch_norm(
-            input, self.running_mean if used else None, self.running_var if used else None,
-            self.weight, self.bias, training, factor, self.eps,
+            input, self.running_mean, self.running_var, self.weight, self.bias, use_batch,
+            factor or 0.0, self.eps,
         )  # fmt: skip
 
     def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine},"
-            f" track_running_stats={self.track_running_stats}"
-        )
+        text = f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
+        return f"{text}, affine={self.affine}, track_running_stats={self.track_running_stats}"
 
 
 class BatchNorm1d(_BatchNorm):
     """Batch normalization of (N, C) or (N, C, L)."""
 
-    def _check_input(self, input: Tensor) -> None:
-        if input.ndim not in (2, 3):
-            raise ValueError(f"{self!r} needs (N, C) or (N, C, L), not {input.shape}")
+    sizes = {2: "(N, C)", 3: "(N, C, L)"}
 
 
 class BatchNorm2d(_BatchNorm):
     """Batch normalization of (N, C, H, W): one γ and β per feature map."""
 
-    def _check_input(self, input: Tensor) -> None:
-        if input.ndim != 4:
-            raise ValueError(f"{self!r} needs (N, C, H, W), not {input.shape}")
+    sizes = {4: "(N, C, H, W)"}
 
 
-class ReLU(Module):
-    def forward(self, input: Tensor) -> Tensor:
-        return F.relu(input)
+# --- layers without parameters --------------------------------------------------------------------
+
+_options = dataclass(eq=False, repr=False)
 
 
-class Sigmoid(Module):
-    def forward(self, input: Tensor) -> Tensor:
-        return F.sigmoid(input)
+@_options
+class _Function(Module):
+    """Applies `function` to its input, followed by its own options in their order."""
+
+    function: ClassVar[Callable[..., Tensor]]
+
+    def forward(self, *inputs: Any) -> Any:
+        return type(self).function(*inputs, *(getattr(self, o.name) for o in fields(self)))
 
 
-class Tanh(Module):
-    def forward(self, input: Tensor) -> Tensor:
-        return F.tanh(input)
+class ReLU(_Function):
+    function = Tensor.relu
 
 
-class Identity(Module):
-    """Returns its input. Any arguments are accepted, as in PyTorch, to stand in for any layer."""
+class Sigmoid(_Function):
+    function = Tensor.sigmoid
+
+
+class Tanh(_Function):
+    function = Tensor.tanh
+
+
+class Identity(_Function):
+    """Returns its input. Takes and ignores any arguments, to stand in for any layer."""
+
+    function = staticmethod(lambda input: input)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         del args, kwargs
 
-    def forward(self, input: Any) -> Any:
-        return input
+
+@_options
+class Softmax(_Function):
+    function = F.softmax
+    dim: int
 
 
-class Softmax(Module):
-    def __init__(self, dim: int) -> None:
-        self.dim = dim
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.softmax(input, self.dim)
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
+@_options
+class LogSoftmax(_Function):
+    function = F.log_softmax
+    dim: int
 
 
-class LogSoftmax(Softmax):
-    def forward(self, input: Tensor) -> Tensor:
-        return F.log_softmax(input, self.dim)
+@_options
+class Flatten(_Function):
+    """Joins the axes start_dim … end_dim into one: by default, all but the batch."""
+
+    function = Tensor.flatten
+    start_dim: int = 1
+    end_dim: int = -1
 
 
-class Flatten(Module):
-    """Joins the axes start_dim … end_dim into one; by default all but the batch."""
-
-    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim, self.end_dim = start_dim, end_dim
-
-    def forward(self, input: Tensor) -> Tensor:
-        return input.flatten(self.start_dim, self.end_dim)
-
-    def extra_repr(self) -> str:
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
-
-
+@_options
 class Dropout(Module):
     """In training, zeroes each element with probability p and scales the rest by 1/(1 − p)."""
 
-    def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"p must be between 0 and 1, not {p}")
-        self.p = p
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        F.check_fraction("p", self.p)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout(input, self.p, self.training)
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
 
-
-class MaxPool2d(Module):
+@_options
+class MaxPool2d(_Function):
     """The largest value of each window; see `functional.max_pool2d`."""
 
-    def __init__(
-        self, kernel_size: int | Pair, stride: int | Pair | None = None,
-        padding: int | Pair = 0, dilation: int | Pair = 1, ceil_mode: bool = False,
-    ) -> None:  # fmt: skip
-        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
-        self.padding, self.dilation, self.ceil_mode = padding, dilation, ceil_mode
+    function = F.max_pool2d
+    kernel_size: int | F.Pair
+    stride: int | F.Pair | None = None
+    padding: int | F.Pair = 0
+    dilation: int | F.Pair = 1
+    ceil_mode: bool = False
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.max_pool2d(
-            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
-        )
-
-    def extra_repr(self) -> str:
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding},"
-            f" dilation={self.dilation}, ceil_mode={self.ceil_mode}"
-        )
+    def __post_init__(self) -> None:
+        self.stride = self.kernel_size if self.stride is None else self.stride
+        F.check_pool(self.kernel_size, self.stride, self.padding, self.dilation)
 
 
-class AvgPool2d(Module):
+@_options
+class AvgPool2d(_Function):
     """The mean of each window; see `functional.avg_pool2d`."""
 
-    def __init__(
-        self, kernel_size: int | Pair, stride: int | Pair | None = None,
-        padding: int | Pair = 0, ceil_mode: bool = False, count_include_pad: bool = True,
-        divisor_override: int | None = None,
-    ) -> None:  # fmt: skip
-        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
-        self.padding, self.ceil_mode = padding, ceil_mode
-        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
+    function = F.avg_pool2d
+    kernel_size: int | F.Pair
+    stride: int | F.Pair | None = None
+    padding: int | F.Pair = 0
+    ceil_mode: bool = field(default=False, repr=False)
+    count_include_pad: bool = field(default=True, repr=False)
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.avg_pool2d(
-            input, self.kernel_size, self.stride, self.padding, self.ceil_mode,
-            self.count_include_pad, self.divisor_override,
-        )  # fmt: skip
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+    def __post_init__(self) -> None:
+        self.stride = self.kernel_size if self.stride is None else self.stride
+        F.check_pool(self.kernel_size, self.stride, self.padding, 1)
 
 
-class CrossEntropyLoss(Module):
+@_options
+class CrossEntropyLoss(_Function):
     """The negative log-likelihood of the true classes; see `functional.cross_entropy`."""
 
-    weight: Tensor | None
+    function = F.cross_entropy
+    weight: Tensor | None = field(default=None, repr=False)
+    ignore_index: int = field(default=-100, repr=False)
+    reduction: str = field(default="mean", repr=False)
+    label_smoothing: float = field(default=0.0, repr=False)
 
-    def __init__(
-        self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean",
-        label_smoothing: Scalar = 0.0,
-    ) -> None:  # fmt: skip
-        check_reduction(reduction)
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"label_smoothing must be between 0 and 1, not {label_smoothing}")
-        self.register_buffer("weight", weight)
-        self.ignore_index, self.reduction = ignore_index, reduction
-        self.label_smoothing = label_smoothing
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(
-            input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
-        )
+    def __post_init__(self) -> None:
+        F.check_reduction(self.reduction)
+        F.check_fraction("label_smoothing", self.label_smoothing)
+        self.register_buffer("weight", self.weight)
 
 
-class MSELoss(Module):
+@_options
+class MSELoss(_Function):
     """The mean squared error; see `functional.mse_loss`."""
 
-    def __init__(self, reduction: str = "mean") -> None:
-        check_reduction(reduction)
-        self.reduction = reduction
+    function = F.mse_loss
+    reduction: str = field(default="mean", repr=False)
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.mse_loss(input, target, self.reduction)
+    def __post_init__(self) -> None:
+        F.check_reduction(self.reduction)

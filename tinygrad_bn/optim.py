@@ -1,8 +1,8 @@
 """[9] Stochastic gradient descent, in PyTorch's exact order of operations.
 
-    g ← ∇L (−∇L to maximize) + weight_decay · p
-    v ← momentum · v + (1 − dampening) · g          at the first step: v ← g
-    p ← p − lr · (g + momentum · v if nesterov else v)
+g ← ∇L (−∇L to maximize) + weight_decay · p
+v ← momentum · v + (1 − dampening) · g          at the first step: v ← g
+p ← p − lr · (g + momentum · v if nesterov else v)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from . import lr_scheduler as lr_scheduler
 from .engine import Array, grad_mode
-from .nn import clear_grad
+from .nn import clear_grads
 from .tensor import Tensor
 
 Group = dict[str, Any]
@@ -54,7 +54,7 @@ class SGD:
         group = self.defaults | param_group
         params = group["params"]
         group["params"] = [params] if isinstance(params, Tensor) else list(params)
-        if unknown := set(group) - set(self.defaults) - {"params", "initial_lr"}:
+        if unknown := set(group) - set(self.defaults) - {"params"}:
             raise ValueError(f"unknown options {sorted(unknown)} in a parameter group")
         _check_options(group)
         known = {id(p) for other in self.param_groups for p in other["params"]}
@@ -70,8 +70,7 @@ class SGD:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         for group in self.param_groups:
-            for p in group["params"]:
-                clear_grad(p, set_to_none)
+            clear_grads(group["params"], set_to_none)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of every parameter that has a gradient, in place.

@@ -8,18 +8,19 @@ from these. Names, arguments, dtypes and results are PyTorch's.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .engine import Array, Node, Vjp, is_grad_enabled
 from .engine import backward as _backward
-from .memory import apply, empty_like
+from .memory import apply
 
 float32, float64 = np.dtype("float32"), np.dtype("float64")
 int64, bool_ = np.dtype("int64"), np.dtype("bool")
 _RANK = {bool_: 0, int64: 1, float32: 2, float64: 3}  # what a mixed operation promotes to: the last
+_ARRAYS = (np.ndarray, np.generic)
 Dim = int | tuple[int, ...] | list[int] | None
 Scalar = bool | int | float
 
@@ -37,25 +38,13 @@ def generator() -> np.random.Generator:
 
 
 def _supported(dtype: Any) -> np.dtype[Any]:
-    if (found := np.dtype(dtype)) in _RANK:
+    found: np.dtype[Any] = np.dtype(dtype)
+    if found in _RANK:
         return found
     raise TypeError(
         f"dtype {found} is not supported: use float32, float64, int64 or bool"
         " (an array can be converted with .astype)"
     )
-
-
-def _as_array(data: Any, dtype: Any = None) -> Array:
-    """A new array: Python floats as float32, arrays in their own dtype."""
-    if isinstance(data, Tensor):
-        data = data.data
-    array = np.asarray(data)
-    if dtype is not None:
-        return np.array(array, dtype=_supported(dtype))
-    if array.dtype == float64 and not isinstance(data, np.ndarray | np.generic):
-        return array.astype(float32)
-    _supported(array.dtype)
-    return np.array(array)
 
 
 def wrap(array: Array) -> Tensor:
@@ -107,9 +96,8 @@ def _operands(a: Tensor, b: Any, integers_to_float: bool = False) -> tuple[Tenso
     """`a` and `b` as tensors of one dtype."""
     if isinstance(b, Tensor):
         dtype = a.dtype if a.dtype is b.dtype else _common_dtype(a, b)
-    elif isinstance(b, np.ndarray | np.generic):
-        b = Tensor(b)
-        dtype = _common_dtype(a, b)
+    elif isinstance(b, _ARRAYS):
+        return _operands(a, Tensor(b), integers_to_float)
     elif isinstance(b, bool | int | float):
         kind = 2 if isinstance(b, float) else int(not isinstance(b, bool))
         dtype = a.dtype if _RANK[a.dtype] >= kind else (int64 if kind == 1 else float32)
@@ -117,9 +105,7 @@ def _operands(a: Tensor, b: Any, integers_to_float: bool = False) -> tuple[Tenso
         raise TypeError(f"cannot combine a tensor with {type(b).__name__} {b!r}")
     if integers_to_float and _RANK[dtype] < 2:
         dtype = float32
-    if not isinstance(b, Tensor):
-        return a.to(dtype), wrap(np.array(b, dtype))
-    return a.to(dtype), b.to(dtype)
+    return a.to(dtype), b.to(dtype) if isinstance(b, Tensor) else wrap(np.array(b, dtype))
 
 
 def _axes(dim: Dim, ndim: int) -> tuple[int, ...]:
@@ -144,6 +130,46 @@ def _sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
 def _gate(g: Tensor, mask: Array) -> Tensor:
     """`g · mask` for a constant mask: the derivative of everything that is piecewise linear."""
     return record("gate", apply(np.multiply, g.data, mask), (g, lambda gg, _: _gate(gg, mask)))
+
+
+def _unary(name: str, f: Any, vjp: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
+    """The operation y = f(x), with integers taken as float32."""
+
+    def operation(self: Tensor) -> Tensor:
+        x = self if self.is_floating_point() else self.float()
+        return record(name, apply(f, x.data), (x, lambda g, y: vjp(g, x, y)))
+
+    return operation
+
+
+def _binary(
+    name: str, f: Any, by_a: Callable[..., Tensor], by_b: Callable[..., Tensor]
+) -> Callable[[Tensor, Any], Tensor]:
+    """The operation y = f(a, b); a division turns integers into float32."""
+    division = f is np.divide
+
+    def operation(self: Tensor, other: Any) -> Tensor:
+        a, b = _operands(self, other, division)
+        y = apply(f, a.data, b.data)
+        return record(
+            name, y, (a, lambda g, y: by_a(g, a, b, y)), (b, lambda g, y: by_b(g, a, b, y))
+        )
+
+    return operation
+
+
+def _reflected(operation: Callable[[Tensor, Any], Tensor]) -> Callable[[Tensor, Any], Tensor]:
+    """The same with its operands exchanged: what `2 - x` calls."""
+    return lambda self, other: operation(_operands(self, other)[1], self)
+
+
+def _comparison(f: np.ufunc) -> Callable[[Tensor, Any], Any]:
+    def operation(self: Tensor, other: Any) -> Any:
+        if other is None:
+            return NotImplemented
+        return wrap(f(*(tensor.data for tensor in _operands(self, other))))
+
+    return operation
 
 
 class MinMax(NamedTuple):
@@ -171,7 +197,10 @@ class Tensor:
     _requires_grad: bool
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
-        self.data = _as_array(data, dtype)
+        array = np.asarray(data.data if isinstance(data, Tensor) else data)
+        if dtype is None and array.dtype == float64 and not isinstance(data, _ARRAYS):
+            dtype = float32
+        self.data = np.array(array, _supported(array.dtype if dtype is None else dtype))
         self.grad = self.grad_fn = None
         self._requires_grad = False
         self.requires_grad = requires_grad
@@ -317,63 +346,25 @@ class Tensor:
         """
         _backward(self, gradient, retain_graph, create_graph)
 
-    # --- arithmetic: y = f(a, b), broadcast as in NumPy ---------------------------------------
+    # --- arithmetic: y = f(a, b), broadcast as in NumPy; then the vjps towards a and b ---------
 
-    def __add__(self, other: Any) -> Tensor:
-        a, b = _operands(self, other)
-        return record("add", apply(np.add, a.data, b.data), (a, lambda g, y: g), (b, lambda g, y: g))
-
-    def __sub__(self, other: Any) -> Tensor:
-        a, b = _operands(self, other)
-        return record("sub", apply(np.subtract, a.data, b.data), (a, lambda g, y: g), (b, lambda g, y: -g))
-
-    def __mul__(self, other: Any) -> Tensor:
-        a, b = _operands(self, other)
-        return record("mul", apply(np.multiply, a.data, b.data), (a, lambda g, y: g * b), (b, lambda g, y: g * a))
-
-    def __truediv__(self, other: Any) -> Tensor:
-        a, b = _operands(self, other, integers_to_float=True)
-        return record(
-            "div",
-            apply(np.divide, a.data, b.data),
-            (a, lambda g, y: g / b),
-            (b, lambda g, y: -g * y / b),
-        )
-
-    def __pow__(self, other: Any) -> Tensor:
-        """a**b. At b = 0 the derivative towards a is 0; at a = 0 < b, so is that towards b."""
-        a, b = _operands(self, other)
-        return record(
-            "pow",
-            a.data**b.data,
-            (a, lambda g, y: g * where(b == 0, 0.0, b * a ** where(b == 0, 1.0, b - 1))),
-            (b, lambda g, y: g * where((a == 0) * (b >= 0), 0.0, y * where(a == 0, 1.0, a).log())),
-        )
+    __add__ = _binary("add", np.add, lambda g, a, b, y: g, lambda g, a, b, y: g)
+    __sub__ = _binary("sub", np.subtract, lambda g, a, b, y: g, lambda g, a, b, y: -g)
+    __mul__ = _binary("mul", np.multiply, lambda g, a, b, y: g * b, lambda g, a, b, y: g * a)
+    __truediv__ = _binary("div", np.divide, lambda g, a, b, y: g / b, lambda g, a, b, y: -g * y / b)
+    # By convention the derivative by a is 0 where b = 0, and the one by b is 0 where a = 0 ≤ b.
+    __pow__ = _binary(
+        "pow",
+        np.power,
+        lambda g, a, b, y: g * b * a ** where(b == 0, 1.0, b - 1),
+        lambda g, a, b, y: g * where((a == 0) * (b >= 0), 0.0, y * where(a == 0, 1.0, a).log()),
+    )
+    __radd__, __rmul__ = __add__, __mul__
+    __rsub__, __rtruediv__ = _reflected(__sub__), _reflected(__truediv__)
+    __rpow__ = _reflected(__pow__)
 
     def __neg__(self) -> Tensor:
         return record("neg", apply(np.negative, self.data), (self, lambda g, y: -g))
-
-    def __radd__(self, other: Any) -> Tensor:
-        return self + other
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return self * other
-
-    def __rsub__(self, other: Any) -> Tensor:
-        a, b = _operands(self, other)
-        return b - a
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        a, b = _operands(self, other)
-        return b / a
-
-    def __rpow__(self, other: Any) -> Tensor:
-        a, b = _operands(self, other)
-        return b**a
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        a, b = _operands(self, other)
-        return b @ a
 
     def __matmul__(self, other: Any) -> Tensor:
         """Matrix product; leading axes are broadcast, and a 1-d operand is a row or a column."""
@@ -381,45 +372,26 @@ class Tensor:
         if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
             raise ValueError(f"@: shapes {a.shape} and {b.shape} do not fit: (…, n, k) @ (…, k, m)")
         if a.ndim == 1:
-            y = a.unsqueeze(0) @ b
-            return y.squeeze(-2 if b.ndim > 1 else 0)
+            return (a.unsqueeze(0) @ b).squeeze(-2 if b.ndim > 1 else 0)
         if b.ndim == 1:
             return (a @ b.unsqueeze(1)).squeeze(-1)
-        return record(
-            "matmul",
-            a.data @ b.data,
-            (a, lambda g, y: g @ b.transpose(-1, -2)),
-            (b, lambda g, y: a.transpose(-1, -2) @ g),
-        )
+        by_a = (a, lambda g, y: g @ b.transpose(-1, -2))
+        return record("matmul", a.data @ b.data, by_a, (b, lambda g, y: a.transpose(-1, -2) @ g))
+
+    __rmatmul__ = _reflected(__matmul__)
 
     # --- comparisons: bool tensors, no gradient -----------------------------------------------
 
-    def _compare(self, other: Any, ufunc: np.ufunc) -> Tensor:
-        a, b = _operands(self, other)
-        return wrap(ufunc(a.data, b.data))
+    __lt__, __le__ = _comparison(np.less), _comparison(np.less_equal)
+    __gt__, __ge__ = _comparison(np.greater), _comparison(np.greater_equal)
+    __eq__, __ne__ = _comparison(np.equal), _comparison(np.not_equal)
 
-    def __eq__(self, other: object) -> Any:
-        return False if other is None else self._compare(other, np.equal)
+    # --- elementwise functions y = f(x), with their vjp ---------------------------------------
 
-    def __ne__(self, other: object) -> Any:
-        return True if other is None else self._compare(other, np.not_equal)
-
-    def __lt__(self, other: Any) -> Tensor:
-        return self._compare(other, np.less)
-
-    def __le__(self, other: Any) -> Tensor:
-        return self._compare(other, np.less_equal)
-
-    def __gt__(self, other: Any) -> Tensor:
-        return self._compare(other, np.greater)
-
-    def __ge__(self, other: Any) -> Tensor:
-        return self._compare(other, np.greater_equal)
-
-    # --- elementwise functions ----------------------------------------------------------------
-
-    def _floating(self) -> Tensor:
-        return self if _RANK[self.data.dtype] >= 2 else self.float()
+    exp = _unary("exp", np.exp, lambda g, x, y: g * y)
+    log = _unary("log", np.log, lambda g, x, y: g / x)
+    sqrt = _unary("sqrt", np.sqrt, lambda g, x, y: g / (2.0 * y))
+    tanh = _unary("tanh", np.tanh, lambda g, x, y: g * (1.0 - y * y))
 
     def abs(self) -> Tensor:
         sign = np.sign(self.data)
@@ -427,44 +399,25 @@ class Tensor:
 
     __abs__ = abs
 
-    def exp(self) -> Tensor:
-        x = self._floating()
-        return record("exp", apply(np.exp, x.data), (x, lambda g, y: g * y))
-
-    def log(self) -> Tensor:
-        x = self._floating()
-        return record("log", np.log(x.data), (x, lambda g, y: g / x))
-
-    def sqrt(self) -> Tensor:
-        x = self._floating()
-        return record("sqrt", apply(np.sqrt, x.data), (x, lambda g, y: g / (2.0 * y)))
+    def sigmoid(self) -> Tensor:
+        """1 / (1 + e^(−x))."""
+        with np.errstate(over="ignore"):  # where e^(−x) overflows to ∞, 0 is right
+            y = (-self).exp().data + np.float32(1)
+        return record("sigmoid", 1 / y, (self, lambda g, y: g * y * (1.0 - y)))
 
     def relu(self) -> Tensor:
         """max(x, 0); its derivative at 0 is taken to be 0."""
         y = apply(np.maximum, self.data, self.data.dtype.type(0))
         return record("relu", y, (self, lambda g, y: _gate(g, y.data > 0)))
 
-    def sigmoid(self) -> Tensor:
-        x = self._floating()
-        with np.errstate(over="ignore"):  # e^(-x) = inf is right: σ(x) is then 0
-            y = apply(np.reciprocal, apply(np.add, apply(np.exp, apply(np.negative, x.data)), 1))
-        return record("sigmoid", y, (x, lambda g, y: g * y * (1.0 - y)))
-
-    def tanh(self) -> Tensor:
-        x = self._floating()
-        return record("tanh", apply(np.tanh, x.data), (x, lambda g, y: g * (1.0 - y * y)))
-
     def clamp(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
         """Limited to [min, max], either of which may be left out; derivative 1 on the border."""
         if min is None and max is None:
             raise ValueError("clamp() needs min, max or both")
-        lo, hi = (None if v is None else _operands(self, v)[1].data for v in (min, max))
-        x = self if lo is None or lo.dtype == self.dtype else self.to(lo.dtype)
-        x = x if hi is None or hi.dtype == x.dtype else x.to(hi.dtype)
-        inside: Array = np.ones(x.shape, bool_)
-        inside = inside if lo is None else inside & (x.data >= lo)
-        inside = inside if hi is None else inside & (x.data <= hi)
-        return record("clamp", x.data.clip(lo, hi), (x, lambda g, y: _gate(g, inside)))
+        lo, hi = -math.inf if min is None else min, math.inf if max is None else max
+        x = self.to(_operands(self, min if max is None else max)[0].dtype)
+        y = np.minimum(np.maximum(x.data, lo), hi).astype(x.dtype, copy=False)
+        return record("clamp", y, (x, lambda g, y: _gate(g, (x.data >= lo) & (x.data <= hi))))
 
     # --- reductions over `dim`: an axis, several, or None for all -----------------------------
 
@@ -502,22 +455,20 @@ class Tensor:
         return self._extreme(np.argmin, dim, keepdim)
 
     def _extreme(self, arg: Any, dim: int | None, keepdim: bool) -> Any:
-        x = self.data
+        x, name = self.data, arg.__name__[3:]
         if dim is None:
             y = np.asarray(x.reshape(-1)[arg(x)])
-            tied = (x == y) / self.dtype.type(max((x == y).sum(), 1))
-            name = "max" if arg is np.argmax else "min"
-            return record(name, y, (self, lambda g, y: _gate(g.expand(*self.shape), tied)))
+            share = (x == y) / self.dtype.type(max(np.count_nonzero(x == y), 1))
+            return record(name, y, (self, lambda g, y: _gate(g.expand(*self.shape), share)))
         axes = _axes(dim, self.ndim)
         if not axes:
-            return MinMax(self[()], wrap(np.zeros((), int64)))
-        index = np.expand_dims(arg(x, axis=axes[0]), axes[0])
-        chosen = np.zeros(x.shape, bool_)
-        np.put_along_axis(chosen, index, True, axes[0])
+            return MinMax(self.clone(), wrap(np.zeros((), int64)))
+        index = arg(x, axis=axes[0], keepdims=True)
+        chosen = np.arange(x.shape[axes[0]]).reshape(-1, *(1,) * (x.ndim - 1 - axes[0])) == index
         y = np.take_along_axis(x, index, axes[0])
-        y, index = (y, index) if keepdim else (y.squeeze(axes), index.squeeze(axes))
+        y, index = (v if keepdim else v.squeeze(axes) for v in (y, index))
         pick = (self, lambda g, y: _gate(g._spread(self, axes), chosen))
-        return MinMax(record("max", y, pick), wrap(index))
+        return MinMax(record(name, y, pick), wrap(index))
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Where the (first) maximum is: along `dim`, or in the flattened tensor."""
@@ -568,16 +519,16 @@ class Tensor:
         """Repeated along axes of size 1 (and new leading ones) to `shape`; -1 keeps a size."""
         sizes = _sizes(shape)
         old = (-1,) * (len(sizes) - self.ndim) + self.shape
-        y = np.broadcast_to(self.data, [o if n == -1 else n for n, o in zip(sizes, old, strict=True)])
+        kept = tuple(o if n == -1 else n for n, o in zip(sizes, old, strict=True))
+        y = np.broadcast_to(self.data, kept)
         return record("expand", y, (self, lambda g, y: g))
 
     def __getitem__(self, index: Any) -> Tensor:
         """Indexing as in NumPy: integers, slices, None, ..., integer and boolean arrays."""
         parts = index if isinstance(index, tuple) else (index,)
         plain = tuple(p.data if isinstance(p, Tensor) else p for p in parts)
-        return record(
-            "getitem", self.data[plain], (self, lambda g, y: _scatter(g, plain, self.shape))
-        )
+        y = self.data[plain]
+        return record("getitem", y, (self, lambda g, y: _scatter(g, plain, self.shape)))
 
 
 def _scatter(g: Tensor, index: tuple[Any, ...], shape: tuple[int, ...]) -> Tensor:
@@ -600,9 +551,7 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
     else:
         b, a = _operands(other, input)
     y = np.where(mask, a.data, b.data)
-    return record(
-        "where", y, (a, lambda g, y: _gate(g, mask)), (b, lambda g, y: _gate(g, ~mask))
-    )
+    return record("where", y, (a, lambda g, y: _gate(g, mask)), (b, lambda g, y: _gate(g, ~mask)))
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -610,6 +559,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     if len(tensors) == 0:
         raise ValueError("cat() needs at least one tensor")
     (axis,) = _axes(dim, tensors[0].ndim) or (0,)
+    dtype = max((t.dtype for t in tensors), key=_RANK.__getitem__)
+    tensors = [t.to(dtype) for t in tensors]
     y = np.concatenate([t.data for t in tensors], axis)
     ends = np.cumsum([t.shape[axis] for t in tensors]).tolist()
 
@@ -617,7 +568,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         here = (slice(None),) * axis + (slice(end - t.shape[axis], end),)
         return t, lambda g, y: g[here]
 
-    return record("cat", y, *map(part, [t.to(y.dtype) for t in tensors], ends))
+    return record("cat", y, *map(part, tensors, ends))
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
