@@ -13,13 +13,14 @@ and every location for (N, C, L) and (N, C, H, W).
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from .engine import Array, grad, is_grad_enabled
 from .memory import empty
-from .tensor import Tensor, record_joint, wrap
+from .tensor import Tensor, record, wrap
 
 
 def _per_channel(v: Tensor, ndim: int) -> Tensor:
@@ -30,7 +31,7 @@ def _per_channel(v: Tensor, ndim: int) -> Tensor:
 def batch_norm_composed(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float = 1e-5
 ) -> Tensor:
-    """Algorithm 1, line for line, in tensor operations: slow, and differentiable any number of times."""
+    """Algorithm 1, line for line, in tensor operations; its derivatives follow by themselves."""
     axes = tuple(i for i in range(x.ndim) if i != 1)
     mean = x.mean(axes, keepdim=True)
     var = x.var(axes, correction=0, keepdim=True)
@@ -95,21 +96,21 @@ def batch_norm_train(
     )
     if bias is not None:
         y += np.tile(bias.data, r)
-    inputs = tuple(t for t in (x, weight, bias) if t is not None)
+    inputs = [t for t in (x, weight, bias) if t is not None]
 
-    def vjp(g: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    @lru_cache(maxsize=1)  # asked once for each input, worked out once
+    def gradients(g: Tensor) -> dict[int, Tensor]:
         if is_grad_enabled():  # to be differentiated again: go by way of the composed form
             wanted = [t for t in inputs if t.requires_grad]
             y = batch_norm_composed(x, weight, bias, eps)
-            found = iter(grad(y, wanted, g, create_graph=True))
-            return tuple(next(found) if t.requires_grad else None for t in inputs)
-        dx, dgamma, dbeta = _backward(
-            _wide(g.data, r), rows, mean, inv_std, None if weight is None else weight.data, r
-        )
-        given = ((x, _unwide(dx, x.shape)), (weight, dgamma), (bias, dbeta))
-        return tuple(wrap(d) for t, d in given if t is not None)
+            found = grad(y, wanted, g, create_graph=True)
+            return {id(t): d for t, d in zip(wanted, found, strict=True)}
+        gamma = None if weight is None else weight.data
+        dx, dgamma, dbeta = _backward(_wide(g.data, r), rows, mean, inv_std, gamma, r)
+        return {id(x): wrap(_unwide(dx, x.shape)), id(weight): wrap(dgamma), id(bias): wrap(dbeta)}
 
-    return record_joint("batch_norm", _unwide(y, x.shape), inputs, vjp), mean, var
+    towards = [(t, lambda g, _, t=t: gradients(g)[id(t)]) for t in inputs]
+    return record("batch_norm", _unwide(y, x.shape), *towards), mean, var
 
 
 def _backward(
@@ -176,9 +177,7 @@ def batch_norm(
     m/(m − 1) times that used. Otherwise: normalise by the running statistics, which are needed.
     """
     if input.ndim < 2 or not input.is_floating_point():
-        raise ValueError(
-            f"batch_norm needs floating-point (N, C, …), not {input.shape} of {input.dtype}"
-        )
+        raise ValueError(f"batch_norm needs floating (N, C, …), not {input.dtype} {input.shape}")
     c = input.shape[1]
     for name, v in (
         ("running_mean", running_mean), ("running_var", running_var), ("weight", weight),

@@ -16,6 +16,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,69 +40,49 @@ def pair(name: str, value: Any, least: int) -> Pair:
 
 
 @dataclass(frozen=True)
-class Axis:
-    """How a kernel moves along one axis of an image, padded `before` and `after`."""
-
-    size: int
-    kernel: int
-    stride: int
-    dilation: int
-    before: int
-    after: int
-
-    @property
-    def frame(self) -> int:
-        """The length of the padded image."""
-        return self.before + self.size + self.after
-
-    @property
-    def output(self) -> int:
-        """In how many places the kernel fits."""
-        return (self.frame - self.dilation * (self.kernel - 1) - 1) // self.stride + 1
-
-    @property
-    def inside(self) -> slice:
-        """Where in the frame the image is."""
-        return slice(self.before, self.before + self.size)
-
-    def tap(self, u: int) -> slice:
-        """The places that the kernel's element u meets, one for each output."""
-        start = u * self.dilation
-        return slice(start, start + (self.output - 1) * self.stride + 1, self.stride)
-
-    def overhanging(self) -> Axis:
-        """With room for a last window over the far edge (ceil_mode), if it starts before that."""
-        short = -(self.frame - self.dilation * (self.kernel - 1) - 1) % self.stride
-        wider = replace(self, after=self.after + short)
-        starts = (wider.output - 1) * self.stride
-        return wider if starts < self.before + self.size else self
-
-
-@dataclass(frozen=True)
 class Window:
-    """How a kernel moves over an image. In memory the channels come last."""
+    """How a kernel moves over an image; pairs are (vertical, horizontal).
 
-    rows: Axis
-    columns: Axis
+    padding: ((top, bottom), (left, right)). In memory the channels come last.
+    """
 
-    @property
-    def kernel(self) -> Pair:
-        return self.rows.kernel, self.columns.kernel
+    image: Pair
+    kernel: Pair
+    stride: Pair
+    dilation: Pair
+    padding: tuple[Pair, Pair]
 
-    @property
+    def _per_axis(self) -> Iterator[tuple[int, int, int, int, Pair]]:
+        return zip(self.image, self.kernel, self.stride, self.dilation, self.padding, strict=True)
+
+    @cached_property
     def output(self) -> Pair:
-        return self.rows.output, self.columns.output
+        """In how many places the kernel fits; ValueError if in none."""
+        h, w = ((n + sum(p) - d * (k - 1) - 1) // s + 1 for n, k, s, d, p in self._per_axis())
+        if h < 1 or w < 1:
+            raise ValueError(f"the kernel does not fit into the padded image: {self}")
+        return h, w
+
+    def overhanging(self) -> Window:
+        """With room for a last window over the far edge (ceil_mode), if it starts before that."""
+        padding = []
+        for n, k, s, d, (before, after) in self._per_axis():
+            room = n + before + after - d * (k - 1) - 1
+            start = -(-room // s) * s  # of that window
+            padding.append((before, after + start - room if start < before + n else after))
+        return replace(self, padding=tuple(padding))
 
     def frame(self, images: int, channels: int, dtype: Any, fill: float) -> tuple[Array, Array]:
-        """A frame for each image, (N, H', W', C), full of padding; and where the images go."""
-        frame = empty((images, self.rows.frame, self.columns.frame, channels), dtype)
+        """Padded images (N, H', W', C) full of `fill`, and the view where the images go."""
+        (h, w), ((top, bottom), (left, right)) = self.image, self.padding
+        frame = empty((images, top + h + bottom, left + w + right, channels), dtype)
         frame.fill(fill)
-        return frame, frame[:, self.rows.inside, self.columns.inside]
+        return frame, frame[:, top : top + h, left : left + w]
 
     def framed(self, x: Array, fill: float) -> Array:
-        """NCHW images in their frames; no copy if there is no padding."""
+        """NCHW images, padded; no copy if there is no padding."""
         x = x.transpose(0, 2, 3, 1)
-        if (self.rows.frame, self.columns.frame) == x.shape[1:3]:
+        if self.padding == ((0, 0), (0, 0)):
             return x
         frame, inside = self.frame(len(x), x.shape[3], x.dtype, fill)
         inside[...] = x
@@ -109,46 +90,25 @@ class Window:
 
     def taps(self, frame: Array) -> Iterator[Array]:
         """For each kernel element, the view (N, OH, OW, C) of the values it meets."""
+        (oh, ow), (sh, sw), (dh, dw) = self.output, self.stride, self.dilation
         for u, v in itertools.product(*map(range, self.kernel)):
-            yield frame[:, self.rows.tap(u), self.columns.tap(v)]
+            rows = slice(u * dh, u * dh + (oh - 1) * sh + 1, sh)
+            yield frame[:, rows, v * dw : v * dw + (ow - 1) * sw + 1 : sw]
 
     def patches(self, frame: Array, groups: int) -> Array:
         """All taps as one view (N, OH, OW, KH, KW, G, C/G); nothing is copied."""
         n, _, _, c = frame.shape
         sn, sy, sx, sc = frame.strides
-        y, x = self.rows, self.columns
+        (sh, sw), (dh, dw) = self.stride, self.dilation
         shape = (n, *self.output, *self.kernel, groups, c // groups)
-        steps = (y.stride * sy, x.stride * sx, y.dilation * sy, x.dilation * sx)
-        return np.lib.stride_tricks.as_strided(frame, shape, (sn, *steps, c // groups * sc, sc))
+        strides = (sn, sh * sy, sw * sx, dh * sy, dw * sx, c // groups * sc, sc)
+        return np.lib.stride_tricks.as_strided(frame, shape, strides)
 
     def chunks(self, images: int, channels: int, itemsize: int) -> list[slice]:
         """The batch in pieces whose patches, copied, stay in the cache."""
         per_image = math.prod(self.output + self.kernel) * channels * itemsize
         step = max(1, _CHUNK_BYTES // max(per_image, 1))
         return [slice(start, min(start + step, images)) for start in range(0, images, step)]
-
-
-def sliding(
-    image: tuple[int, ...], kernel: tuple[int, ...], stride: Pair, dilation: Pair,
-    padding: tuple[Pair, Pair], ceil_mode: bool = False,
-) -> Window:  # fmt: skip
-    """The window for images of this size; ValueError if the kernel does not fit into them.
-
-    padding: ((top, bottom), (left, right)).
-    """
-    rows, columns = (
-        Axis(n, k, s, d, *p)
-        for n, k, s, d, p in zip(image, kernel, stride, dilation, padding, strict=True)
-    )
-    window = Window(rows, columns)
-    if ceil_mode:
-        window = Window(rows.overhanging(), columns.overhanging())
-    if min(window.output) < 1:
-        raise ValueError(
-            f"a kernel of {kernel} with dilation {dilation} does not fit into an image of"
-            f" {tuple(image)} with padding {padding}"
-        )
-    return window
 
 
 # --- convolution ----------------------------------------------------------------------------------
@@ -239,7 +199,7 @@ class Convolution:
         weights = np.ascontiguousarray(grouped.transpose(3, 0, 1, 2))  # (KH·KW, G, O/G, C/G)
         slopes = np.ascontiguousarray(g.data.transpose(0, 2, 3, 1))
         channels = groups * w.shape[1]
-        dx = empty((len(g), window.rows.size, window.columns.size, channels), g.dtype)
+        dx = empty((len(g), *window.image, channels), g.dtype)
         for images in window.chunks(len(g), channels, g.dtype.itemsize):
             part = _by_group(slopes[images], groups)
             frame, inside = window.frame(images.stop - images.start, channels, g.dtype, 0)
@@ -283,23 +243,20 @@ def conv2d(
         return y.squeeze(0)
     if input.ndim != 4 or weight.ndim != 4:
         raise ValueError(
-            "conv2d needs images (N, C, H, W) or (C, H, W) and kernels (O, C/groups, KH, KW),"
-            f" not {input.shape} and {weight.shape}"
+            f"conv2d: images {input.shape} and kernels {weight.shape} need 4 axes each"
         )
     channels, outputs = input.shape[1], weight.shape[0]
     if groups < 1 or channels != weight.shape[1] * groups or outputs % groups:
         raise ValueError(
-            f"conv2d: {channels} input channels and kernels {weight.shape} do not fit"
-            f" groups={groups}"
+            f"conv2d: {channels} channels, kernels {weight.shape}, {groups=} do not fit"
         )
     if bias is not None and bias.shape != (outputs,):
         raise ValueError(f"conv2d: bias must have shape ({outputs},), not {bias.shape}")
     if input.dtype != weight.dtype or not input.is_floating_point():
         raise TypeError(f"conv2d: input is {input.dtype} and weight {weight.dtype}")
-    kernel = (weight.shape[2], weight.shape[3])
+    image, kernel = (input.shape[2], input.shape[3]), (weight.shape[2], weight.shape[3])
     stride, dilation = pair("stride", stride, 1), pair("dilation", dilation, 1)
-    padded = margins(padding, kernel, stride, dilation)
-    window = sliding(input.shape[2:], kernel, stride, dilation, padded)
+    window = Window(image, kernel, stride, dilation, margins(padding, kernel, stride, dilation))
     y = Convolution(window, groups).output(input, weight)
     return y if bias is None else y + bias.reshape(-1, 1, 1)
 
@@ -324,9 +281,7 @@ def _route(g: Tensor, window: Window, weights: Weights) -> Tensor:
     """Each output's gradient, handed to the inputs it was collected from."""
     values = g.data.transpose(0, 2, 3, 1)
     frame, inside = window.frame(len(g), g.shape[1], g.dtype, 0)
-    disjoint = all(
-        axis.stride > axis.dilation * (axis.kernel - 1) for axis in (window.rows, window.columns)
-    )
+    disjoint = all(s > d * (k - 1) for _, k, s, d, _ in window._per_axis())
     for tap, weight in zip(window.taps(frame), weights(), strict=True):
         if disjoint:  # nothing was written there before
             np.multiply(values, weight, out=tap)
@@ -359,13 +314,11 @@ def _pool_window(
     input: Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> Window:
     if input.ndim != 4 or not input.is_floating_point():
-        raise ValueError(
-            "pooling needs floating-point images (N, C, H, W) or (C, H, W),"
-            f" not {input.shape} of {input.dtype}"
-        )
+        raise ValueError(f"pooling needs floating (N, C, H, W), not {input.dtype} {input.shape}")
     stride = kernel_size if stride is None else stride
     kernel, step, (h, w), gaps = check_pool(kernel_size, stride, padding, dilation)
-    return sliding(input.shape[2:], kernel, step, gaps, ((h, h), (w, w)), ceil_mode)
+    window = Window((input.shape[2], input.shape[3]), kernel, step, gaps, ((h, h), (w, w)))
+    return window.overhanging() if ceil_mode else window
 
 
 def max_pool2d(
@@ -405,7 +358,7 @@ def avg_pool2d(
     inside[...] = 1
     if count_include_pad:  # but not what ceil_mode added
         h, w = pair("padding", padding, 0)
-        counted[:, : window.rows.size + 2 * h, : window.columns.size + 2 * w] = 1
+        counted[:, : window.image[0] + 2 * h, : window.image[1] + 2 * w] = 1
     divisor = np.add.reduce(list(window.taps(counted))).transpose(0, 3, 1, 2)
     total = _collect(input, window, lambda: itertools.repeat(1, math.prod(window.kernel)))
     return total / wrap(divisor)

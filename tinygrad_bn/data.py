@@ -7,7 +7,7 @@ import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -31,20 +31,16 @@ def read_idx(path: str | Path) -> Array:
         except (EOFError, OSError, struct.error) as error:
             raise ValueError(f"{path}: damaged or incomplete gzip file ({error})") from error
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
-        raise ValueError(
-            f"{path}: not an IDX file of unsigned bytes: it starts with {content[:4].hex(' ')!r},"
-            " expected 00 00 08 and the number of axes"
-        )
+        start = content[:4].hex(" ")
+        raise ValueError(f"{path}: not an IDX file of bytes: starts {start!r}, not '00 00 08'")
     axes = content[3]
     header = 4 + 4 * axes
     if len(content) < header:
         raise ValueError(f"{path}: ends inside its header of {header} bytes")
     shape = struct.unpack(f">{axes}I", content[4:header])
     if len(content) - header != math.prod(shape):
-        raise ValueError(
-            f"{path}: holds {len(content) - header} values, but its header says {shape}, that is"
-            f" {math.prod(shape)}"
-        )
+        found = len(content) - header
+        raise ValueError(f"{path}: {found} values, but its header says {shape}: {math.prod(shape)}")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
@@ -55,13 +51,6 @@ def _find(root: Path, name: str) -> Path:
     raise FileNotFoundError(f"no file {name} or {name}.gz in the folder {root}")
 
 
-class Dataset(Protocol):
-    """What `DataLoader` asks for: a length, and the samples at an array of indices."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: Any, /) -> tuple[Tensor, ...]: ...
-
-
 class MNIST:
     """Images of handwritten digits with their labels: 60,000 for training, or 10,000 for testing.
 
@@ -70,7 +59,7 @@ class MNIST:
 
     images: (N, H, W), uint8. labels: (N,), int64. `dataset[index]` gives the images as float32
     (…, 1, H, W), standardised, (pixel/255 − mean) / std, with MNIST's mean 0.1307 and standard
-    deviation 0.3081 of the training pixels; and the labels. Raises FileNotFoundError or ValueError, naming the file.
+    deviation 0.3081; and the labels. Raises FileNotFoundError or ValueError, naming the file.
     """
 
     mean, std = 0.1307, 0.3081
@@ -84,9 +73,7 @@ class MNIST:
         if images.ndim != 3:
             raise ValueError(f"{image_file}: images need 3 axes (N, H, W), not {images.shape}")
         if labels.shape != images.shape[:1]:
-            raise ValueError(
-                f"{label_file}: {labels.shape} labels for the {len(images)} images of {image_file}"
-            )
+            raise ValueError(f"{label_file}: {labels.shape} labels for {len(images)} images")
         if labels.size and labels.max() > 9:
             raise ValueError(f"{label_file}: label {labels.max()} is not a digit from 0 to 9")
         self.images, self.labels = images, labels.astype(int64)
@@ -102,27 +89,28 @@ class MNIST:
 
 
 class Subset:
-    """The samples of `dataset` at `indices`."""
+    """The samples of `dataset` at `indices`: integers, or a slice."""
 
-    def __init__(self, dataset: Dataset, indices: Any) -> None:
+    def __init__(self, dataset: Any, indices: Any) -> None:
         self.dataset, self.indices = dataset, np.arange(len(dataset))[indices]
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+    def __getitem__(self, index: Any) -> Any:
         return self.dataset[self.indices[index]]
 
 
 class DataLoader:
     """Mini-batches of a dataset: `for images, labels in DataLoader(MNIST(), 64, shuffle=True)`.
 
+    dataset: anything with a length that gives samples for an array of indices.
     shuffle: a new random order at each pass, from the generator that `manual_seed` sets.
     drop_last: leave out the last batch if it is smaller than the others.
     """
 
     def __init__(
-        self, dataset: Dataset, batch_size: int = 1, shuffle: bool = False, drop_last: bool = False
+        self, dataset: Any, batch_size: int = 1, shuffle: bool = False, drop_last: bool = False
     ) -> None:
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a positive integer, not {batch_size!r}")

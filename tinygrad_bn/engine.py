@@ -34,38 +34,24 @@ _creation_order = itertools.count()
 
 
 class Node:
-    """One recorded operation.
+    """One recorded operation: its inputs, and one vjp for each.
 
-    `vjps` holds one function per parent; or, for an operation whose gradients share most of their
-    work, a single function that returns all of them. It is None once the graph was released. No
-    vjp refers to the operation's own output (the walk passes it in), so there is no reference
+    No vjp refers to the operation's own output (the walk passes it in), so there is no reference
     cycle: a graph that is dropped is freed at once, without the garbage collector.
     """
 
     __slots__ = ("name", "number", "parents", "vjps")
 
-    def __init__(self, name: str, parents: tuple[Any, ...], vjps: tuple[Vjp, ...] | Vjp) -> None:
-        self.name = name
-        self.parents = parents
-        self.vjps: tuple[Vjp, ...] | Vjp | None = vjps
+    def __init__(self, name: str, parents: tuple[Any, ...], vjps: tuple[Vjp, ...]) -> None:
+        self.name, self.parents, self.vjps = name, parents, vjps
         self.number = next(_creation_order)
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
 
-    def pull_back(self, g: Any, out: Any, wanted: set[int]) -> Sequence[Any]:
-        """The gradients towards the parents, given the gradient `g` of the output `out`.
-
-        Only parents whose id is in `wanted` are worked out; the others may come back as None.
-        """
-        if callable(self.vjps):
-            return self.vjps(g, out)  # type: ignore[no-any-return]
-        pairs = zip(self.parents, self.vjps or (), strict=True)
-        return [vjp(g, out) if id(parent) in wanted else None for parent, vjp in pairs]
-
     def release(self) -> None:
         """Let go of the inputs, and of the arrays the vjps kept."""
-        self.parents, self.vjps = (), None
+        self.parents = self.vjps = ()
 
 
 def is_grad_enabled() -> bool:
@@ -86,8 +72,8 @@ def grad_mode(enabled: bool) -> Iterator[None]:
 def no_grad() -> Any:
     """Do not record: `with no_grad(): ...`, or `@no_grad()` above a function.
 
-    It saves the graph's memory when no gradient is wanted. Layers do not look at it: whether batch
-    normalization uses batch or running statistics is for `train()` and `eval()` to say.
+    It saves the graph's memory. Layers do not look at it: `train()` and `eval()` say whether batch
+    normalization uses batch or running statistics.
     """
     return grad_mode(False)
 
@@ -115,13 +101,13 @@ def _operations(outputs: Sequence[Any], inputs: dict[int, Any]) -> list[Any]:
         node = tensor.grad_fn
         if node is None or id(tensor) in found:
             continue
-        if node.vjps is not None:
+        if node.vjps:
             found[id(tensor)] = tensor
             stack.extend(node.parents)
         elif id(tensor) not in inputs:  # at an input, what lies behind does not matter
             raise RuntimeError(
-                f"the graph behind this tensor (operation {node.name!r}) was released by an earlier"
-                " backward(). Recompute the forward pass, or use retain_graph=True the first time."
+                f"the graph behind {node.name!r} was released by an earlier backward(): compute it"
+                " again, or use retain_graph=True the first time"
             )
     return sorted(found.values(), key=lambda tensor: tensor.grad_fn.number)
 
@@ -131,9 +117,7 @@ def _fitted(g: Any, parent: Any, name: str) -> Any:
     if g.data.shape != parent.data.shape:
         g = unbroadcast(g, parent.data.shape)
     if g.data.dtype != parent.data.dtype:
-        raise RuntimeError(
-            f"{name}: gradient of {g.data.dtype} for an input of {parent.data.dtype}"
-        )
+        raise RuntimeError(f"{name}: {g.data.dtype} gradient for {parent.data.dtype} input")
     return g
 
 
@@ -147,26 +131,23 @@ def _walk(
     if inputs is None:
         candidates = itertools.chain(outputs, *(t.grad_fn.parents for t in order))
         wanted = {id(t): t for t in candidates if t.requires_grad and t.grad_fn is None}
-    useful = set(wanted)  # the tensors through which a wanted one is reached
+    useful, steps = set(wanted), []  # useful: what a wanted tensor is reached through
     for tensor in order:
         if not useful.isdisjoint(map(id, tensor.grad_fn.parents)):
             useful.add(id(tensor))
+            steps.append(tensor)
 
     grads: dict[int, Any] = {}
     for out, seed in zip(outputs, seeds, strict=True):
         grads[id(out)] = grads[id(out)] + seed if id(out) in grads else seed
     with grad_mode(create_graph):
-        while order:
-            out = order.pop()
+        while steps:
+            out = steps.pop()
             key, node = id(out), out.grad_fn
-            if key not in grads or key not in useful:
-                continue
             g = grads[key] if key in wanted else grads.pop(key)
-            parts = node.pull_back(g, out, useful)
-            for parent, part in zip(node.parents, parts, strict=True):
-                key = id(parent)
-                if part is not None and key in useful:
-                    part = _fitted(part, parent, node.name)
+            for parent, vjp in zip(node.parents, node.vjps, strict=True):
+                if (key := id(parent)) in useful:
+                    part = _fitted(vjp(g, out), parent, node.name)
                     grads[key] = grads[key] + part if key in grads else part
             if not retain_graph:
                 node.release()
@@ -182,16 +163,14 @@ def _seed(out: Any, gradient: Any, create_graph: bool) -> Any:
         )
     if gradient is None:
         if out.data.size != 1:
-            raise RuntimeError(
-                f"a gradient can be implied for a single number only, not for shape {out.data.shape}:"
-                " reduce it (.sum(), .mean()) or pass `gradient` of that shape"
-            )
+            shape = out.data.shape
+            raise RuntimeError(f"{shape} is not a single number: reduce it, or pass a gradient")
         return type(out)(np.ones_like(out.data))
+    if not hasattr(gradient, "grad_fn"):
+        raise TypeError(f"a gradient must be a tensor, not {type(gradient).__name__}")
     if gradient.data.shape != out.data.shape or gradient.data.dtype != out.data.dtype:
-        raise RuntimeError(
-            f"the gradient has shape {gradient.data.shape} and dtype {gradient.data.dtype}, the"
-            f" tensor {out.data.shape} and {out.data.dtype}"
-        )
+        given, wanted = ((t.data.dtype, t.data.shape) for t in (gradient, out))
+        raise RuntimeError(f"the gradient is {given}, the tensor is {wanted}")
     with grad_mode(create_graph):
         return gradient.clone()
 
@@ -212,14 +191,10 @@ def backward(out: Any, gradient: Any, retain_graph: bool, create_graph: bool) ->
         with grad_mode(create_graph):
             if leaf.grad is not None:
                 g = leaf.grad + g
-            elif id(_memory(g)) in owned or 0 in g.data.strides:
-                g = g.clone()  # no two .grad share memory, so changing one changes no other
+            elif id(_memory(g)) in owned or not g.data.flags.writeable:
+                g = g.clone()  # each .grad has memory of its own: changing one changes no other
         owned.add(id(_memory(g)))
         leaf.grad = g
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, tuple | list) else [value]
 
 
 def grad(
@@ -235,8 +210,11 @@ def grad(
     Raises RuntimeError for an input that requires no gradient, and for one that the outputs do not
     depend on, unless `allow_unused`: its gradient is then None.
     """
-    outs, ins = _listed(outputs), _listed(inputs)
-    gs = [None] * len(outs) if grad_outputs is None else _listed(grad_outputs)
+    outs, ins, gs = (
+        list(value) if isinstance(value, tuple | list) else [value]
+        for value in (outputs, inputs, grad_outputs)
+    )
+    gs = [None] * len(outs) if grad_outputs is None else gs
     if len(gs) != len(outs):
         raise RuntimeError(f"{len(outs)} outputs but {len(gs)} grad_outputs")
     for i, tensor in enumerate(ins):

@@ -87,9 +87,7 @@ def _one_hot(labels: Array, classes: int, ignore_index: int) -> Array:
     ignored = labels == ignore_index
     wrong = ((labels < 0) | (labels >= classes)) & ~ignored
     if wrong.any():
-        raise ValueError(
-            f"cross_entropy: {labels[wrong][0]} is not a class index in [0, {classes})"
-        )
+        raise ValueError(f"cross_entropy: {labels[wrong][0]} is no class index in [0, {classes})")
     one_hot = np.arange(classes) == np.where(ignored, -1, labels)[..., None]
     return np.moveaxis(one_hot, -1, 1)
 
@@ -122,10 +120,8 @@ def cross_entropy(
         return _reduced(losses, reduction)
     expected = (input.shape[0], *input.shape[2:])
     if target.dtype != int64 or target.shape != expected:
-        raise ValueError(
-            f"cross_entropy: scores {input.shape} need a target of int64 {expected}, or of class"
-            f" probabilities {input.shape}, not {target.dtype} {target.shape}"
-        )
+        given = f"{target.dtype} {target.shape}"
+        raise ValueError(f"cross_entropy: {given} target; {input.shape} needs int64 {expected}")
     one_hot = _one_hot(target.data, classes, ignore_index)
     uniform = label_smoothing / classes * one_hot.any(1, keepdims=True)
     weighted = ((1 - label_smoothing) * one_hot + uniform) * w

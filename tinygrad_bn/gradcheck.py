@@ -34,12 +34,13 @@ def _difference_quotients(loss: Callable[[], float], array: Array, eps: float) -
     slopes = np.empty(array.shape)
     for i in np.ndindex(array.shape):
         kept = array[i]
-        array[i] = kept + eps
-        above = loss()
-        array[i] = kept - eps
-        below = loss()
-        array[i] = kept
-        slopes[i] = (above - below) / (2 * eps)
+        try:
+            array[i] = kept + eps
+            above = loss()
+            array[i] = kept - eps
+            slopes[i] = (above - loss()) / (2 * eps)
+        finally:
+            array[i] = kept
     return slopes
 
 
@@ -66,10 +67,11 @@ def gradcheck(
         if tensors[i].dtype != float64:
             raise ValueError(f"gradcheck needs float64 inputs; input {i} is {tensors[i].dtype}")
     rng = np.random.default_rng(seed)
-    outputs = {k: y for k, y in enumerate(_as_tuple(fn(*tensors))) if y.requires_grad}
+    outputs = {k: y for k, y in enumerate(_as_tuple(fn(*tensors))) if y.is_floating_point()}
     weights = {k: wrap(rng.standard_normal(y.shape)) for k, y in outputs.items()}
-    sources = [tensors[i] for i in checked]
-    exact = grad([*outputs.values()], sources, [*weights.values()], allow_unused=True)
+    recorded = [k for k, y in outputs.items() if y.requires_grad]
+    ys, us = [outputs[k] for k in recorded], [weights[k] for k in recorded]
+    exact = grad(ys, [tensors[i] for i in checked], us, allow_unused=True)
 
     def loss() -> float:
         results = _as_tuple(fn(*tensors))

@@ -138,10 +138,7 @@ class OneCycleLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         if self.last_epoch > self.total_steps:
-            raise ValueError(
-                f"step {self.last_epoch} of a schedule of {self.total_steps} steps: call step()"
-                " once per batch, and make total_steps epochs · batches per epoch"
-            )
+            raise ValueError(f"step {self.last_epoch} of a schedule of {self.total_steps} steps")
         for group, turns in zip(self.optimizer.param_groups, self.turns, strict=True):
             group.update({option: self._at(values) for option, values in turns.items()})
         return self.get_last_lr()

@@ -8,6 +8,7 @@ step. So large results are written into blocks that earlier arrays have left beh
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,32 @@ import numpy as np
 from .engine import Array
 
 _LARGE = 1 << 16  # bytes; below this, NumPy's own allocation is faster
-_STALE = 2_000  # requests after which a block that nobody wanted is let go
-_free: dict[int, list[tuple[int, Array]]] = {}  # idle blocks by size, with the time they came in
-_requests = 0
+
+
+class _Pool:
+    """Blocks by size. All together hold at most twice what was ever in use at one time."""
+
+    def __init__(self) -> None:
+        self.idle: defaultdict[int, list[Array]] = defaultdict(list)
+        self.held = self.in_use = self.peak = 0  # bytes
+
+    def take(self, size: int) -> Array:
+        self.in_use += size
+        self.peak = max(self.peak, self.in_use)
+        if self.idle[size]:
+            return self.idle[size].pop()
+        if self.held + size > 2 * self.peak:  # the sizes have changed: start anew
+            self.idle.clear()
+            self.held = self.in_use - size
+        self.held += size
+        return np.empty(size, np.uint8)
+
+    def put_back(self, block: Array) -> None:
+        self.in_use -= block.size
+        self.idle[block.size].append(block)
+
+
+_pool = _Pool()
 
 
 class _Lease:
@@ -26,44 +50,28 @@ class _Lease:
     __slots__ = ("__array_interface__", "block")
 
     def __init__(self, block: Array) -> None:
-        self.block = block
-        self.__array_interface__ = block.__array_interface__
+        self.block, self.__array_interface__ = block, block.__array_interface__
 
-    def __del__(self, free: dict[int, list[tuple[int, Array]]] = _free) -> None:
-        free.setdefault(self.block.size, []).append((_requests, self.block))
-
-
-def _take(size: int) -> Array:
-    """An idle block of `size` bytes, or a new one."""
-    global _requests
-    _requests += 1
-    try:
-        return _free[size].pop()[1]
-    except (KeyError, IndexError):
-        for idle in _free.values():
-            idle[:] = [entry for entry in idle if _requests - entry[0] < _STALE]
-        return np.empty(size, np.uint8)
+    def __del__(self, pool: _Pool = _pool) -> None:
+        pool.put_back(self.block)
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     """As `numpy.empty`, in used memory if the array is large."""
-    dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     if size < _LARGE:
         return np.empty(shape, dtype)
-    return np.asarray(_Lease(_take(size))).view(dtype).reshape(shape)
+    array: Array = np.asarray(_Lease(_pool.take(size))).view(dtype)
+    return array.reshape(shape)
 
 
-def empty_like(x: Array, dtype: Any = None) -> Array:
+def empty_like(x: Array) -> Array:
     """As `numpy.empty_like`: the axes lie in memory in the same order as those of `x`."""
-    dtype = x.dtype if dtype is None else dtype
-    if x.nbytes < _LARGE:
-        return np.empty_like(x, dtype)
     if x.flags.c_contiguous:
-        return empty(x.shape, dtype)
+        return empty(x.shape, x.dtype)
     order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
     back = sorted(range(x.ndim), key=order.__getitem__)
-    return empty(tuple(x.shape[axis] for axis in order), dtype).transpose(back)
+    return empty(tuple(x.shape[axis] for axis in order), x.dtype).transpose(back)
 
 
 def apply(f: Any, x: Array, *others: Any) -> Any:

@@ -69,21 +69,21 @@ class Module:
     def children(self) -> Iterator[Module]:
         return (child for _, child in self.named_children())
 
-    def named_modules(
-        self, prefix: str = "", remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Module]]:
-        """This module and all below it, with dotted names; a shared one once, or every time."""
-        found = [(prefix, self)]
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below it, with dotted names; a shared one once."""
+        return _once(self._all_modules(prefix))
+
+    def _all_modules(self, prefix: str) -> Iterator[tuple[str, Module]]:
+        yield prefix, self
         for name, child in self.named_children():
-            found += child.named_modules(_join(prefix, name), remove_duplicate=False)
-        return _once(found) if remove_duplicate else iter(found)
+            yield from child._all_modules(_join(prefix, name))
 
     def modules(self) -> Iterator[Module]:
         return (module for _, module in self.named_modules())
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Per module, its parameters and then its buffers; a shared one under each of its names."""
-        for prefix, module in self.named_modules(remove_duplicate=False):
+        for prefix, module in self._all_modules(""):
             inside = vars(module)
             names = [name for name, value in inside.items() if isinstance(value, Parameter)]
             for name in (*names, *inside.get("_buffers", ())):

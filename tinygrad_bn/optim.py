@@ -111,7 +111,5 @@ def _check_options(group: Group) -> None:
         if not group[name] >= 0:
             raise ValueError(f"{name} must be ≥ 0, not {group[name]}")
     if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
-        raise ValueError(
-            f"nesterov needs a momentum > 0 and no dampening, not momentum={group['momentum']},"
-            f" dampening={group['dampening']}"
-        )
+        given = f"momentum={group['momentum']}, dampening={group['dampening']}"
+        raise ValueError(f"nesterov needs a momentum > 0 and no dampening, not {given}")

@@ -41,10 +41,7 @@ def _supported(dtype: Any) -> np.dtype[Any]:
     found: np.dtype[Any] = np.dtype(dtype)
     if found in _RANK:
         return found
-    raise TypeError(
-        f"dtype {found} is not supported: use float32, float64, int64 or bool"
-        " (an array can be converted with .astype)"
-    )
+    raise TypeError(f"dtype {found}: convert to float32, float64, int64 or bool (with .astype)")
 
 
 def wrap(array: Array) -> Tensor:
@@ -60,21 +57,11 @@ def record(name: str, data: Array, *inputs: tuple[Tensor, Vjp]) -> Tensor:
     """The result `data` of an operation on `inputs`, each given with its vjp."""
     out = wrap(data)
     if is_grad_enabled():
-        for tensor, _ in inputs:
+        parents, vjps = zip(*inputs, strict=True)
+        for tensor in parents:
             if tensor._requires_grad:
-                parents, vjps = zip(*inputs, strict=True)
-                out.grad_fn = Node(name, parents, vjps)
-                out._requires_grad = True
+                out.grad_fn, out._requires_grad = Node(name, parents, vjps), True
                 break
-    return out
-
-
-def record_joint(name: str, data: Array, parents: tuple[Tensor, ...], vjp: Vjp) -> Tensor:
-    """As `record`, for an operation whose one `vjp` returns the gradients of all `parents`."""
-    out = wrap(data)
-    if is_grad_enabled() and any(tensor._requires_grad for tensor in parents):
-        out.grad_fn = Node(name, parents, vjp)
-        out._requires_grad = True
     return out
 
 
@@ -92,20 +79,27 @@ def _common_dtype(a: Tensor, b: Tensor) -> np.dtype[Any]:
     return a.dtype if x >= y else b.dtype
 
 
-def _operands(a: Tensor, b: Any, integers_to_float: bool = False) -> tuple[Tensor, Tensor]:
-    """`a` and `b` as tensors of one dtype."""
+def _operands(a: Tensor, b: Any, least: Any = bool_) -> tuple[Tensor, Tensor]:
+    """`a` and `b` as tensors of one dtype, which is `least` or a later one."""
+    b = b.item() if isinstance(b, np.generic) else b
     if isinstance(b, Tensor):
         dtype = a.dtype if a.dtype is b.dtype else _common_dtype(a, b)
-    elif isinstance(b, _ARRAYS):
-        return _operands(a, Tensor(b), integers_to_float)
+    elif isinstance(b, np.ndarray):
+        return _operands(a, Tensor(b), least)
     elif isinstance(b, bool | int | float):
         kind = 2 if isinstance(b, float) else int(not isinstance(b, bool))
         dtype = a.dtype if _RANK[a.dtype] >= kind else (int64 if kind == 1 else float32)
     else:
         raise TypeError(f"cannot combine a tensor with {type(b).__name__} {b!r}")
-    if integers_to_float and _RANK[dtype] < 2:
-        dtype = float32
+    dtype = dtype if _RANK[dtype] >= _RANK[least] else least
     return a.to(dtype), b.to(dtype) if isinstance(b, Tensor) else wrap(np.array(b, dtype))
+
+
+def _axis(dim: int, ndim: int) -> int:
+    """`dim` as a non-negative axis."""
+    if isinstance(dim, tuple | list):
+        raise TypeError(f"a single dim is needed, not {dim}")
+    return (*_axes(dim, ndim), 0)[0]
 
 
 def _axes(dim: Dim, ndim: int) -> tuple[int, ...]:
@@ -128,8 +122,11 @@ def _sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def _gate(g: Tensor, mask: Array) -> Tensor:
-    """`g · mask` for a constant mask: the derivative of everything that is piecewise linear."""
-    return record("gate", apply(np.multiply, g.data, mask), (g, lambda gg, _: _gate(gg, mask)))
+    """`g` where `mask` holds, else 0, by its bits: ∞ · 0 would be NaN, and `np.where` is slow."""
+    bits = np.dtype(f"i{g.dtype.itemsize}")
+    ones = np.negative(mask.view(np.int8), dtype=bits)  # all bits set, or none
+    y = apply(np.bitwise_and, g.data.view(bits), np.broadcast_to(ones, g.shape)).view(g.dtype)
+    return record("gate", y, (g, lambda gg, _: _gate(gg, mask)))
 
 
 def _unary(name: str, f: Any, vjp: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
@@ -143,13 +140,12 @@ def _unary(name: str, f: Any, vjp: Callable[..., Tensor]) -> Callable[[Tensor], 
 
 
 def _binary(
-    name: str, f: Any, by_a: Callable[..., Tensor], by_b: Callable[..., Tensor]
+    name: str, f: Any, by_a: Callable[..., Tensor], by_b: Callable[..., Tensor], least: Any = bool_
 ) -> Callable[[Tensor, Any], Tensor]:
-    """The operation y = f(a, b); a division turns integers into float32."""
-    division = f is np.divide
+    """The operation y = f(a, b), whose dtype is `least` or a later one."""
 
     def operation(self: Tensor, other: Any) -> Tensor:
-        a, b = _operands(self, other, division)
+        a, b = _operands(self, other, least)
         y = apply(f, a.data, b.data)
         return record(
             name, y, (a, lambda g, y: by_a(g, a, b, y)), (b, lambda g, y: by_b(g, a, b, y))
@@ -213,14 +209,15 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(f"requires_grad must be True or False, not {value!r}")
         if value and _RANK[self.data.dtype] < 2:
             raise RuntimeError(
-                f"only floating-point tensors can require a gradient, not {self.data.dtype};"
-                " convert with .float() first"
+                f"only floats can require a gradient, not {self.dtype}: use .float()"
             )
         if not value and self.grad_fn is not None:
             raise RuntimeError("requires_grad can be switched off on leaves only; use .detach()")
-        self._requires_grad = bool(value)
+        self._requires_grad = value
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         self.requires_grad = requires_grad
@@ -284,11 +281,6 @@ class Tensor:
     def __float__(self) -> float:
         return float(self.item())
 
-    def __index__(self) -> int:
-        if self.data.size != 1 or _RANK[self.dtype] > 1:
-            raise TypeError(f"only an integer tensor of one element is an index, not {self!r}")
-        return int(self.item())
-
     def __len__(self) -> int:
         if self.ndim == 0:
             raise TypeError("a tensor with no axes has no length")
@@ -351,13 +343,16 @@ class Tensor:
     __add__ = _binary("add", np.add, lambda g, a, b, y: g, lambda g, a, b, y: g)
     __sub__ = _binary("sub", np.subtract, lambda g, a, b, y: g, lambda g, a, b, y: -g)
     __mul__ = _binary("mul", np.multiply, lambda g, a, b, y: g * b, lambda g, a, b, y: g * a)
-    __truediv__ = _binary("div", np.divide, lambda g, a, b, y: g / b, lambda g, a, b, y: -g * y / b)
+    __truediv__ = _binary(
+        "div", np.divide, lambda g, a, b, y: g / b, lambda g, a, b, y: -g * y / b, least=float32
+    )
     # By convention the derivative by a is 0 where b = 0, and the one by b is 0 where a = 0 ≤ b.
     __pow__ = _binary(
         "pow",
         np.power,
         lambda g, a, b, y: g * b * a ** where(b == 0, 1.0, b - 1),
-        lambda g, a, b, y: g * where((a == 0) * (b >= 0), 0.0, y * where(a == 0, 1.0, a).log()),
+        lambda g, a, b, y: g * y * where((a == 0) * (b >= 0), 1.0, a).log(),
+        least=int64,
     )
     __radd__, __rmul__ = __add__, __mul__
     __rsub__, __rtruediv__ = _reflected(__sub__), _reflected(__truediv__)
@@ -394,21 +389,23 @@ class Tensor:
     tanh = _unary("tanh", np.tanh, lambda g, x, y: g * (1.0 - y * y))
 
     def abs(self) -> Tensor:
-        sign = np.sign(self.data)
-        return record("abs", np.abs(self.data), (self, lambda g, y: _gate(g, sign)))
+        sign = wrap(np.sign(self.data)) if self.is_floating_point() else self
+        return record("abs", np.abs(self.data), (self, lambda g, y: g * sign))
 
     __abs__ = abs
 
     def sigmoid(self) -> Tensor:
         """1 / (1 + e^(−x))."""
+        x = self if self.is_floating_point() else self.float()
         with np.errstate(over="ignore"):  # where e^(−x) overflows to ∞, 0 is right
-            y = (-self).exp().data + np.float32(1)
-        return record("sigmoid", 1 / y, (self, lambda g, y: g * y * (1.0 - y)))
+            y = apply(np.exp, apply(np.negative, x.data))
+        y = apply(np.reciprocal, apply(np.add, y, 1))
+        return record("sigmoid", y, (x, lambda g, y: g * y * (1.0 - y)))
 
     def relu(self) -> Tensor:
         """max(x, 0); its derivative at 0 is taken to be 0."""
         y = apply(np.maximum, self.data, self.data.dtype.type(0))
-        return record("relu", y, (self, lambda g, y: _gate(g, y.data > 0)))
+        return record("relu", y, (self, lambda g, y: _gate(g, ~(y.data <= 0))))
 
     def clamp(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
         """Limited to [min, max], either of which may be left out; derivative 1 on the border."""
@@ -458,21 +455,22 @@ class Tensor:
         x, name = self.data, arg.__name__[3:]
         if dim is None:
             y = np.asarray(x.reshape(-1)[arg(x)])
-            share = (x == y) / self.dtype.type(max(np.count_nonzero(x == y), 1))
-            return record(name, y, (self, lambda g, y: _gate(g.expand(*self.shape), share)))
-        axes = _axes(dim, self.ndim)
-        if not axes:
+            tied = np.isnan(x) if np.isnan(y) else x == y
+            count = np.count_nonzero(tied)
+            return record(name, y, (self, lambda g, y: _gate((g / count).expand(*x.shape), tied)))
+        axis = _axis(dim, self.ndim)
+        if self.ndim == 0:
             return MinMax(self.clone(), wrap(np.zeros((), int64)))
-        index = arg(x, axis=axes[0], keepdims=True)
-        chosen = np.arange(x.shape[axes[0]]).reshape(-1, *(1,) * (x.ndim - 1 - axes[0])) == index
-        y = np.take_along_axis(x, index, axes[0])
-        y, index = (v if keepdim else v.squeeze(axes) for v in (y, index))
-        pick = (self, lambda g, y: _gate(g._spread(self, axes), chosen))
+        index = arg(x, axis=axis, keepdims=True)
+        chosen = np.arange(x.shape[axis]).reshape(-1, *(1,) * (x.ndim - 1 - axis)) == index
+        y = np.take_along_axis(x, index, axis)
+        y, index = (v if keepdim else v.squeeze(axis) for v in (y, index))
+        pick = (self, lambda g, y: _gate(g._spread(self, (axis,)), chosen))
         return MinMax(record(name, y, pick), wrap(index))
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Where the (first) maximum is: along `dim`, or in the flattened tensor."""
-        axis = None if dim is None else next(iter(_axes(dim, self.ndim)), None)
+        axis = None if dim is None or self.ndim == 0 else _axis(dim, self.ndim)
         return wrap(np.argmax(self.data, axis=axis, keepdims=keepdim))
 
     # --- shapes -------------------------------------------------------------------------------
@@ -483,14 +481,14 @@ class Tensor:
 
     def permute(self, *dims: Any) -> Tensor:
         axes = _axes(_sizes(dims), self.ndim)
-        if len(axes) != self.ndim:
+        if len(_sizes(dims)) != self.ndim:
             raise ValueError(f"permute{_sizes(dims)}: {self.ndim} axes are needed, each once")
         back = np.argsort(axes).tolist()
         return record("permute", self.data.transpose(axes), (self, lambda g, y: g.permute(*back)))
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
-        (i,), (j,) = _axes(dim0, self.ndim), _axes(dim1, self.ndim)
-        y = self.data.swapaxes(i, j)
+        i, j = _axis(dim0, self.ndim), _axis(dim1, self.ndim)
+        y = self.data.swapaxes(i, j) if self.ndim else self.data[...]
         return record("transpose", y, (self, lambda g, y: g.transpose(i, j)))
 
     @property
@@ -500,7 +498,7 @@ class Tensor:
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         if self.ndim == 0:
             return self.reshape(1)
-        (i,), (j,) = _axes(start_dim, self.ndim), _axes(end_dim, self.ndim)
+        i, j = _axis(start_dim, self.ndim), _axis(end_dim, self.ndim)
         if i > j:
             raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
         joined = math.prod(self.shape[i : j + 1])
@@ -512,13 +510,15 @@ class Tensor:
         return self.reshape(tuple(n for i, n in enumerate(self.shape) if i not in drop))
 
     def unsqueeze(self, dim: int) -> Tensor:
-        (axis,) = _axes(dim, self.ndim + 1)
+        axis = _axis(dim, self.ndim + 1)
         return self.reshape(*self.shape[:axis], 1, *self.shape[axis:])
 
     def expand(self, *shape: Any) -> Tensor:
         """Repeated along axes of size 1 (and new leading ones) to `shape`; -1 keeps a size."""
         sizes = _sizes(shape)
         old = (-1,) * (len(sizes) - self.ndim) + self.shape
+        if len(old) != len(sizes) or any(n == o == -1 for n, o in zip(sizes, old, strict=True)):
+            raise ValueError(f"expand{sizes}: there is no such shape for {self.shape}")
         kept = tuple(o if n == -1 else n for n, o in zip(sizes, old, strict=True))
         y = np.broadcast_to(self.data, kept)
         return record("expand", y, (self, lambda g, y: g))
@@ -557,8 +557,10 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Joined along the existing axis `dim`; the other sizes must agree."""
     if len(tensors) == 0:
-        raise ValueError("cat() needs at least one tensor")
-    (axis,) = _axes(dim, tensors[0].ndim) or (0,)
+        raise ValueError("at least one tensor is needed")
+    if wrong := [type(t).__name__ for t in tensors if not isinstance(t, Tensor)]:
+        raise TypeError(f"only tensors can be joined, not {', '.join(wrong)}")
+    axis = _axis(dim, tensors[0].ndim)
     dtype = max((t.dtype for t in tensors), key=_RANK.__getitem__)
     tensors = [t.to(dtype) for t in tensors]
     y = np.concatenate([t.data for t in tensors], axis)
@@ -608,6 +610,8 @@ def arange(
 ) -> Tensor:  # fmt: skip
     """start, start + step, … below `end`; `arange(n)` counts from 0. int64 if all are integers."""
     start, end = (0, start) if end is None else (start, end)
+    if step == 0 or (end - start) * step < 0:
+        raise ValueError(f"arange: steps of {step} do not lead from {start} to {end}")
     integers = all(isinstance(v, int) for v in (start, end, step))
     values = np.arange(start, end, step, dtype=int64 if integers else float64)
     return Tensor(values, requires_grad, dtype or (int64 if integers else float32))
