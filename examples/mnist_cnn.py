@@ -15,16 +15,15 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tinygrad_bn import manual_seed, nn, no_grad
-from tinygrad_bn.data import MNIST, DataLoader, Subset
+from tinygrad_bn.data import MNIST, DataLoader
 from tinygrad_bn.functional import cross_entropy
-from tinygrad_bn.optim import SGD
-from tinygrad_bn.optim.lr_scheduler import OneCycleLR
+from tinygrad_bn.optim import SGD, lr_scheduler
 
 HELD_BACK = 5_000  # training images on which the options below were chosen, never the test images
 
 
 def build() -> nn.Module:
-    """Two blocks of convolution, batch normalization, ReLU and pooling; then a linear layer.
+    """Two blocks of convolution, batch normalization, ReLU and pooling; then two linear layers.
 
     A bias before batch normalization would be taken out again with the mean, so there is none.
     """
@@ -39,19 +38,22 @@ def build() -> nn.Module:
         nn.MaxPool2d(2),
         nn.Flatten(),
         nn.Dropout(0.3),
-        nn.Linear(32 * 7 * 7, 10),
+        nn.Linear(32 * 7 * 7, 128, bias=False),
+        nn.BatchNorm1d(128),
+        nn.ReLU(),
+        nn.Linear(128, 10),
     )
 
 
 def train(model: nn.Module, batches: DataLoader, epochs: int, lr: float) -> None:
     """Stochastic gradient descent, the learning rate rising to `lr` and then falling to nothing."""
     optimizer = SGD(model.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    schedule = OneCycleLR(optimizer, max_lr=lr, epochs=epochs, steps_per_epoch=len(batches))
+    schedule = lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=epochs * len(batches))
     model.train()
     for epoch in range(1, epochs + 1):
         seen, correct, loss_sum = 0, 0, 0.0
         # disable=None: no bar where nobody could see it move, as in a pipe or a file
-        with tqdm(total=len(batches) * batches.batch_size, unit="image", disable=None) as bar:
+        with tqdm(total=len(batches.dataset), unit=" images", disable=None) as bar:
             for images, labels in batches:
                 optimizer.zero_grad()
                 scores = model(images)
@@ -63,8 +65,9 @@ def train(model: nn.Module, batches: DataLoader, epochs: int, lr: float) -> None
                 loss_sum += loss.item() * len(labels)
                 correct += (scores.argmax(1) == labels).sum().item()
                 bar.update(len(labels))
-                bar.set_postfix_str(f"loss {loss_sum / seen:.4f}, accuracy {correct / seen:.2%}")
-        print(f"epoch {epoch}/{epochs}: loss {loss_sum / seen:.4f}, accuracy {correct / seen:.2%}")
+                status = f"loss {loss_sum / seen:.4f}, accuracy {correct / seen:.2%}"
+                bar.set_postfix_str(status, refresh=False)
+        print(f"epoch {epoch}/{epochs}: {status}")
 
 
 @no_grad()
@@ -83,14 +86,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, help="a folder with other data in MNIST's format")
     parser.add_argument("--target-accuracy", type=float, default=0, help="in %%; exit 1 below it")
-    parser.add_argument("--held-back", action="store_true", help="test on held-back training images")
+    parser.add_argument("--held-back", action="store_true", help="test on training images")
     args = parser.parse_args()
 
     manual_seed(args.seed)
-    train_set, test_set = MNIST(args.data, train=True), MNIST(args.data, train=False)
     if args.held_back:
-        test_set = Subset(train_set, slice(-HELD_BACK, None))
-        train_set = Subset(train_set, slice(None, -HELD_BACK))
+        train_set = MNIST(args.data, part=slice(None, -HELD_BACK))
+        test_set = MNIST(args.data, part=slice(-HELD_BACK, None))
+    else:
+        train_set, test_set = MNIST(args.data, train=True), MNIST(args.data, train=False)
     model = build()
     start = time.perf_counter()
     train(model, DataLoader(train_set, args.batch_size, shuffle=True), args.epochs, args.lr)

@@ -10,7 +10,6 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import tinygrad_bn as tg
-from tinygrad_bn.gradcheck import GradientError
 from tinygrad_bn.tensor import record
 
 
@@ -78,7 +77,7 @@ WRONG = {
 @pytest.mark.parametrize("fn", WRONG.values(), ids=WRONG)
 def test_a_wrong_gradient_is_refused(fn):
     # square, so that the transposed product has the right shape
-    with pytest.raises(GradientError, match="finite differences"):
+    with pytest.raises(AssertionError, match="finite differences"):
         tg.gradcheck(fn, leaf(3, 3))
 
 
@@ -115,7 +114,7 @@ def test_every_input_is_checked_and_the_wrong_one_named(wrong):
         return record("2(a + b)", 2 * (a.data + b.data), *vjps)
 
     a, b = leaf(2, seed=1), leaf(2, seed=2)
-    with pytest.raises(GradientError, match=f"input {wrong}"):
+    with pytest.raises(AssertionError, match=f"input {wrong}"):
         tg.gradcheck(fn, (a, b))
     (a, b)[wrong].requires_grad = False  # what requires no gradient is not checked
     assert tg.gradcheck(fn, (a, b))
@@ -126,19 +125,19 @@ def test_every_output_is_checked(wrong):
     bad = WRONG["off by 0.1 %"]
     outputs = [lambda x: x * x, lambda x: x * x]
     outputs[wrong] = bad
-    with pytest.raises(GradientError):
+    with pytest.raises(AssertionError):
         tg.gradcheck(lambda x: tuple(f(x) for f in outputs), leaf(3))
 
 
 def test_an_output_that_lost_its_history_beside_a_good_one_is_refused():
-    with pytest.raises(GradientError):
+    with pytest.raises(AssertionError):
         tg.gradcheck(lambda x: (x * x, (x * 3).detach()), leaf(3))
 
 
 def test_the_error_names_the_worst_element_and_both_values():
     x = tg.Tensor(np.array([[1.0, 2.0], [3.0, 4.0]]), requires_grad=True)
     factor = tg.Tensor(np.array([[1.0, 1.0], [1.5, 1.001]]))
-    with pytest.raises(GradientError) as info:
+    with pytest.raises(AssertionError) as info:
         tg.gradcheck(lambda x: record("sum", x.data.sum(), (x, lambda g, y: g * factor)), x)
     message = str(info.value)
     assert "(1, 0)" in message
@@ -154,7 +153,7 @@ def test_a_gradient_error_is_an_assertion_error():
 def test_tolerances_are_the_callers():
     bad = WRONG["off by 0.1 %"]
     assert tg.gradcheck(bad, leaf(3), rtol=1e-2)
-    with pytest.raises(GradientError):
+    with pytest.raises(AssertionError):
         tg.gradcheck(bad, leaf(3), rtol=1e-4)
     assert tg.gradcheck(bad, leaf(3), atol=1.0)
 
@@ -193,7 +192,7 @@ WRONG_SECOND = {
 @pytest.mark.parametrize("fn", WRONG_SECOND.values(), ids=WRONG_SECOND)
 def test_a_wrong_second_derivative_is_refused_though_the_first_is_right(fn):
     assert tg.gradcheck(fn, leaf(3))
-    with pytest.raises(GradientError, match="finite differences"):
+    with pytest.raises(AssertionError, match="finite differences"):
         tg.gradgradcheck(fn, leaf(3))
 
 
@@ -241,7 +240,7 @@ def failing_after(calls):
 
 @pytest.mark.parametrize(
     ("fn", "error"),
-    [(RIGHT["softmax"], None), (WRONG["off by 0.1 %"], GradientError)]
+    [(RIGHT["softmax"], None), (WRONG["off by 0.1 %"], AssertionError)]
     + [(failing_after(n), ZeroDivisionError) for n in (1, 2)],
     ids=["accepted", "refused", "fn fails above", "fn fails below"],
 )
@@ -269,10 +268,10 @@ def test_inputs_of_any_layout_are_moved_in_place():
     for array in (np.array(0.5), np.arange(6.0).reshape(2, 3).T, np.arange(1.0, 9.0)[::2]):
         x = tg.Tensor(array, requires_grad=True)
         assert tg.gradcheck(lambda x: x**2, x)
-        with pytest.raises(GradientError):  # an array that is copied, not moved, has slope 0
+        with pytest.raises(AssertionError):  # an array that is copied, not moved, has slope 0
             tg.gradcheck(square, x)
     x = tg.tensor(0.0, dtype=tg.float64, requires_grad=True)
     x.data = np.arange(1.0, 9.0).reshape(2, 4).T[::2]  # a view of memory that is not contiguous
     assert tg.gradcheck(lambda x: x**2, x)
-    with pytest.raises(GradientError):
+    with pytest.raises(AssertionError):
         tg.gradcheck(square, x)

@@ -5,6 +5,7 @@ lr_scheduler, optim, data. Each imports only from those before it.
 """
 
 from . import data, functional, nn, optim
+from .batchnorm import fold_batch_norm, population_statistics
 from .engine import grad, is_grad_enabled, no_grad
 from .gradcheck import gradcheck, gradgradcheck
 from .tensor import (
@@ -15,7 +16,8 @@ from .tensor import (
 bool = bool_
 
 __all__ = [
-    "Tensor", "arange", "bool", "cat", "data", "float32", "float64", "functional", "grad",
+    "Tensor", "arange", "bool", "cat", "data", "float32", "float64", "fold_batch_norm",
+    "functional", "grad",
     "gradcheck", "gradgradcheck", "int64", "is_grad_enabled", "manual_seed", "nn", "no_grad",
-    "ones", "optim", "randn", "stack", "tensor", "where", "zeros",
+    "ones", "optim", "population_statistics", "randn", "stack", "tensor", "where", "zeros",
 ]  # fmt: skip

@@ -1,47 +1,131 @@
-"""[5] Batch normalization (Ioffe & Szegedy 2015, arXiv 1502.03167): the centre piece.
+"""[6] Batch normalization (Ioffe & Szegedy 2015, arXiv 1502.03167): the centre piece.
 
-For one feature with values x_1 … x_m in a mini-batch, Algorithm 1 of the paper computes
+After this file you know what batch normalization computes in training (Algorithm 1), what its
+gradient is (section 3), what it computes at inference (Algorithm 2, section 3.1), and how it
+disappears into the layer before it. For the values x_1 … x_m of one feature in a mini-batch:
 
-    μ = (1/m) Σ x_i         σ² = (1/m) Σ (x_i − μ)²         mini-batch mean and variance
-    x̂_i = (x_i − μ) / √(σ² + ε)                             normalize
-    y_i = γ x̂_i + β                                         scale and shift
+    μ_B  = (1/m) Σ x_i                      mini-batch mean
+    σ_B² = (1/m) Σ (x_i − μ_B)²             mini-batch variance: biased, 1/m and not 1/(m − 1)
+    x̂_i  = (x_i − μ_B) / √(σ_B² + ε)        normalize
+    y_i  = γ x̂_i + β                        scale and shift
 
-The m values of a channel are its values over all axes but axis 1: the batch for (N, C), the batch
-and every location for (N, C, L) and (N, C, H, W).
+Each feature is normalized on its own, because to whiten all of them jointly would take the inverse
+square root of a covariance matrix at every step, and its derivative; and a mini-batch smaller than
+the number of features has no invertible covariance. γ and β are learned, because normalizing alone
+takes something away: a sigmoid, say, would only ever see its nearly linear middle. With
+γ = √(Var[x] + ε) and β = E[x] the layer is the identity: nothing the network could be is lost.
+(A summary that is often copied prints y = γx + β. That slip leaves out the whole normalization.)
+
+In a convolution every location shares the weights, so it must share the statistics too (section
+3.2): the m values of a feature map are those of all images and all locations. One rule serves
+(N, C), (N, C, L) and (N, C, H, W): reduce over every axis but axis 1.
 """
 
-from __future__ import annotations
-
+import copy
 import math
-from functools import lru_cache
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
-from .engine import Array, grad, is_grad_enabled
+from .engine import Array, grad, is_grad_enabled, no_grad
 from .memory import empty
-from .tensor import Tensor, record, wrap
+from .tensor import Tensor, check_floats, check_range, ones, record, wrap, zeros
+
+# --- Algorithm 1, twice ---------------------------------------------------------------------------
 
 
-def _per_channel(v: Tensor, ndim: int) -> Tensor:
-    """A (C,) tensor shaped to be broadcast over (N, C, …)."""
-    return v.reshape(1, -1, *(1,) * (ndim - 2))
+def per_channel(v: Tensor, like: Tensor) -> Tensor:
+    """(C,) shaped to be broadcast over (N, C, …)."""
+    return v.reshape(1, -1, *(1,) * (like.ndim - 2))
 
 
 def batch_norm_composed(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float = 1e-5
 ) -> Tensor:
-    """Algorithm 1, line for line, in tensor operations; its derivatives follow by themselves."""
+    """Algorithm 1, line for line, in tensor operations; its gradients follow by themselves."""
     axes = tuple(i for i in range(x.ndim) if i != 1)
     mean = x.mean(axes, keepdim=True)
     var = x.var(axes, correction=0, keepdim=True)
     x_hat = (x - mean) / (var + eps).sqrt()
-    y = x_hat if weight is None else x_hat * _per_channel(weight, x.ndim)
-    return y if bias is None else y + _per_channel(bias, x.ndim)
+    y = x_hat if weight is None else x_hat * per_channel(weight, x)
+    return y if bias is None else y + per_channel(bias, x)
 
 
-# The kernels see (N, C, …) as a matrix (m, C), one row per value of each channel. A ufunc's inner
-# loop is one row long, so they take the matrix as (m/r, r·C) and repeat what is per channel r times.
+def batch_norm_train(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float = 1e-5
+) -> tuple[Tensor, Array, Array]:
+    """Algorithm 1 as one operation on (N, C, …). Returns y, and the batch's μ and σ², (C,)."""
+    m, c = x.numel() // x.shape[1], x.shape[1]
+    r = math.gcd(m, 64) if c < 64 else 1
+    rows = _wide(x.data, r)
+    # Measured from a value of its own, a channel's large common offset costs no digits, and the
+    # mean of a constant channel is exact. Two passes: E[x²] − E[x]² would cancel.
+    first = rows[0, :c]
+    mean = first + _sum(_centre(rows, first, r), r) / m
+    centred = _centre(rows, mean, r)
+    var = _sum(np.square(centred, out=empty(rows.shape, rows.dtype)), r) / m
+    inv_std = 1 / np.sqrt(var + eps)
+    scale = inv_std if weight is None else inv_std * weight.data
+    y = np.multiply(centred, np.tile(scale, r), out=centred)
+    if bias is not None:
+        y += np.tile(bias.data, r)
+
+    @lru_cache(maxsize=1)  # asked for once by each input, worked out once
+    def gradients(g: Tensor) -> dict[int, Tensor]:
+        if is_grad_enabled():  # to be differentiated again: go by way of the composed form
+            wanted = [t for t in (x, weight, bias) if t is not None and t.requires_grad]
+            found = grad(batch_norm_composed(x, weight, bias, eps), wanted, g, create_graph=True)
+            return {id(t): d for t, d in zip(wanted, found, strict=True)}
+        dx, dgamma, dbeta = closed_form(_wide(g.data, r), _centre(rows, mean, r), inv_std, scale, r)
+        return {id(x): wrap(_unwide(dx, x.shape)), id(weight): wrap(dgamma), id(bias): wrap(dbeta)}
+
+    inputs = [t for t in (x, weight, bias) if t is not None]
+    towards = [(t, lambda g, _, t=t: gradients(g)[id(t)]) for t in inputs]
+    return record("batch_norm", _unwide(y, x.shape), *towards), mean, var
+
+
+# --- its gradient, twice --------------------------------------------------------------------------
+
+
+def six_equations(
+    g: Array, x: Array, gamma: Array, eps: float = 1e-5
+) -> tuple[Array, Array, Array]:
+    """∂L/∂x, ∂L/∂γ and ∂L/∂β for x and g = ∂L/∂y of shape (m, C), as section 3 prints them."""
+    m, mean, var = len(x), x.mean(0), x.var(0)
+    x_hat = (x - mean) / np.sqrt(var + eps)
+    d_x_hat = g * gamma
+    d_var = (d_x_hat * (x - mean)).sum(0) * -0.5 * (var + eps) ** -1.5
+    d_mean = -d_x_hat.sum(0) / np.sqrt(var + eps) + d_var * (-2 * (x - mean)).sum(0) / m
+    d_x = d_x_hat / np.sqrt(var + eps) + d_var * 2 * (x - mean) / m + d_mean / m
+    return d_x, (g * x_hat).sum(0), g.sum(0)
+
+
+def closed_form(
+    g: Array, centred: Array, inv_std: Array, scale: Array, r: int = 1
+) -> tuple[Array, Array, Array]:
+    """The same, simplified; `scale` is γ/√(σ² + ε). `centred` = x − μ is overwritten.
+
+        ∂γ = Σ g·x̂        ∂β = Σ g        ∂x = γ/√(σ² + ε) · (g − ∂β/m − x̂·∂γ/m)
+
+    The bracket is a projection. Shifting or scaling the whole batch does not change x̂, so from g
+    the parts that would do so are removed: its mean, along 1, and its correlation with x̂.
+    """
+    m = len(g) * r
+    dbeta = _sum(g, r)
+    dx = np.multiply(g, centred, out=empty(g.shape, g.dtype))
+    dgamma = _sum(dx, r) * inv_std
+    np.multiply(centred, np.tile(-scale * inv_std * dgamma / m, r), out=centred)
+    np.multiply(g, np.tile(scale, r), out=dx)
+    dx += centred
+    dx -= np.tile(scale * dbeta / m, r)
+    return dx, dgamma, dbeta
+
+
+# The kernels see (N, C, …) as a matrix (m, C). As a ufunc's inner loop is one row long, they take it
+# as (m/r, r·C), and repeat r times what is per channel.
 
 
 def _wide(x: Array, r: int) -> Array:
@@ -53,21 +137,14 @@ def _wide(x: Array, r: int) -> Array:
 
 def _unwide(matrix: Array, shape: tuple[int, ...]) -> Array:
     """The matrix as an array of `shape` (N, C, …) again."""
-    if len(shape) == 2:
-        return matrix.reshape(shape)
     last = matrix.reshape(shape[0], *shape[2:], shape[1])
     return last.transpose(0, last.ndim - 1, *range(1, last.ndim - 1))
 
 
-def _repeats(m: int, c: int) -> int:
-    """How many of the m rows of C values to take as one."""
-    return math.gcd(m, 64) if c < 64 else 1
-
-
 def _sum(matrix: Array, r: int) -> Array:
     """The sum over each channel. A product with ones is the fastest sum over rows there is."""
-    total = np.ones(len(matrix), matrix.dtype) @ matrix
-    return total if r == 1 else total.reshape(r, -1).sum(0)
+    total: Array = np.ones(len(matrix), matrix.dtype) @ matrix
+    return total.reshape(r, -1).sum(0) if r > 1 else total
 
 
 def _centre(x: Array, mean: Array, r: int) -> Array:
@@ -75,82 +152,26 @@ def _centre(x: Array, mean: Array, r: int) -> Array:
     return np.subtract(x, np.tile(mean, r), out=empty(x.shape, x.dtype))
 
 
-def batch_norm_train(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float = 1e-5
-) -> tuple[Tensor, Array, Array]:
-    """Algorithm 1 as one operation. Returns y, and the batch's mean and biased variance (C,)."""
-    m, c = x.numel() // max(x.shape[1], 1), x.shape[1]
-    r = _repeats(m, c)
-    rows = _wide(x.data, r)
-    # Measured from a value of its own, a channel's large common offset costs no digits, and the
-    # mean of a constant channel is exact.
-    first = rows[0, :c]
-    mean = first + _sum(_centre(rows, first, r), r) / m
-    centred = _centre(rows, mean, r)
-    var = _sum(np.multiply(centred, centred, out=empty(rows.shape, rows.dtype)), r) / m
-    inv_std = 1 / np.sqrt(var + eps)
-    y = np.multiply(
-        centred,
-        np.tile(inv_std if weight is None else inv_std * weight.data, r),
-        out=empty(rows.shape, rows.dtype),
-    )
-    if bias is not None:
-        y += np.tile(bias.data, r)
-    inputs = [t for t in (x, weight, bias) if t is not None]
-
-    @lru_cache(maxsize=1)  # asked once for each input, worked out once
-    def gradients(g: Tensor) -> dict[int, Tensor]:
-        if is_grad_enabled():  # to be differentiated again: go by way of the composed form
-            wanted = [t for t in inputs if t.requires_grad]
-            y = batch_norm_composed(x, weight, bias, eps)
-            found = grad(y, wanted, g, create_graph=True)
-            return {id(t): d for t, d in zip(wanted, found, strict=True)}
-        gamma = None if weight is None else weight.data
-        dx, dgamma, dbeta = _backward(_wide(g.data, r), rows, mean, inv_std, gamma, r)
-        return {id(x): wrap(_unwide(dx, x.shape)), id(weight): wrap(dgamma), id(bias): wrap(dbeta)}
-
-    towards = [(t, lambda g, _, t=t: gradients(g)[id(t)]) for t in inputs]
-    return record("batch_norm", _unwide(y, x.shape), *towards), mean, var
-
-
-def _backward(
-    g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array | None, r: int
-) -> tuple[Array, Array, Array]:
-    """The paper's gradients in closed form: remove from g its parts along 1 and x̂.
-
-    ∂γ = Σ g·x̂,  ∂β = Σ g,  ∂x = γ/√(σ² + ε) · (g − ∂β/m − x̂·∂γ/m)
-    """
-    m = len(g) * r
-    centred = _centre(x, mean, r)
-    dbeta = _sum(g, r)
-    dx = np.multiply(g, centred, out=empty(g.shape, g.dtype))
-    dgamma = _sum(dx, r) * inv_std
-    scale = inv_std if gamma is None else inv_std * gamma
-    np.multiply(centred, np.tile(-scale * inv_std * dgamma / m, r), out=centred)
-    np.multiply(g, np.tile(scale, r), out=dx)
-    dx += centred
-    dx -= np.tile(scale * dbeta / m, r)
-    return dx, dgamma, dbeta
+# --- inference and the population's statistics ----------------------------------------------------
 
 
 def batch_norm_eval(
     x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None,
     eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
-    """Inference: a fixed affine map per channel, y = γ·(x − mean)/√(var + ε) + β."""
+    """Inference: y = γ·(x − mean)/√(var + ε) + β, a fixed affine map of each channel.
+
+    It depends on x alone, not on what else is in the batch. mean and var are constants here, so the
+    gradient towards x is just g·γ/√(var + ε): nothing is projected out.
+    """
     inv_std = 1.0 / (var + eps).sqrt()
     scale = inv_std if weight is None else inv_std * weight
-    y = (x - _per_channel(mean, x.ndim)) * _per_channel(scale, x.ndim)
-    return y if bias is None else y + _per_channel(bias, x.ndim)
-
-
-def check_eps(eps: float) -> None:
-    if not eps >= 0:
-        raise ValueError(f"eps must be ≥ 0, not {eps}")
+    y = (x - per_channel(mean, x)) * per_channel(scale, x)
+    return y if bias is None else y + per_channel(bias, x)
 
 
 def check_batch(shape: tuple[int, ...], layer: str) -> None:
-    """ValueError if a channel has a single value: normalising would make it 0, whatever it is."""
+    """ValueError if a channel has a single value: normalizing would make it 0, whatever it is."""
     if shape[0] * math.prod(shape[2:]) == 1:
         raise ValueError(
             f"{layer}: expected more than 1 value per channel when training, got input size"
@@ -159,42 +180,120 @@ def check_batch(shape: tuple[int, ...], layer: str) -> None:
         )
 
 
-def update_running(running: Any, batch: Array, factor: float) -> None:
-    """running ← (1 − factor)·running + factor·batch, in place."""
-    running.data *= 1 - factor
-    running.data += factor * batch
-
-
 def batch_norm(
     input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
     weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
-    """Batch normalization of (N, C, …), per channel.
+    """Batch normalization of (N, C, …), per channel; all other tensors are (C,).
 
-    training: normalise by the batch's own statistics, and move the running ones, if given, by
-    running ← (1 − momentum)·running + momentum·batch; the variance stored is the unbiased one,
-    m/(m − 1) times that used. Otherwise: normalise by the running statistics, which are needed.
+    training: normalize by the batch's own statistics, and move the running ones, if given, by
+    running ← (1 − momentum)·running + momentum·batch. The variance that is stored estimates that of
+    the population, so it is the unbiased one, m/(m − 1) times the one used. Otherwise: normalize by
+    the running statistics, which are then needed.
     """
-    if input.ndim < 2 or not input.is_floating_point():
-        raise ValueError(f"batch_norm needs floating (N, C, …), not {input.dtype} {input.shape}")
-    c = input.shape[1]
-    for name, v in (
-        ("running_mean", running_mean), ("running_var", running_var), ("weight", weight),
-        ("bias", bias),
-    ):  # fmt: skip
+    if input.ndim < 2:
+        raise ValueError(f"batch_norm needs (N, C, …), not {input.shape}")
+    check_range(0, math.inf, eps=eps)
+    c, state = input.shape[1], {"running_mean": running_mean, "running_var": running_var}
+    check_floats("batch_norm", input=input, weight=weight, bias=bias, **state)
+    for name, v in (*state.items(), ("weight", weight), ("bias", bias)):
         if v is not None and v.shape != (c,):
             raise ValueError(f"batch_norm: {name} must have shape ({c},), not {v.shape}")
-    check_eps(eps)
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm needs running_mean and running_var when not training")
         return batch_norm_eval(input, running_mean, running_var, weight, bias, eps)
+    if input.numel() == 0:
+        return batch_norm_eval(input, zeros(c), ones(c), weight, bias, eps)
     check_batch(input.shape, "batch_norm")
     y, mean, var = batch_norm_train(input, weight, bias, eps)
-    m = input.numel() // max(c, 1)
-    if running_mean is not None:
-        update_running(running_mean, mean, momentum)
-    if running_var is not None:
-        update_running(running_var, var * (m / (m - 1)), momentum)
+    m = input.numel() // c
+    for running, batch in ((running_mean, mean), (running_var, var * (m / (m - 1)))):
+        if running is not None:
+            running.data *= 1 - momentum
+            running.data += momentum * batch
     return y
+
+
+def population_statistics(model: Any, batches: Iterable[Any]) -> None:
+    """Algorithm 2, lines 8–10: set the statistics for inference from batches of training inputs.
+
+    Running averages follow the weights while these still move: they are for watching a training.
+    When it is over, average over as many batches as you like: E[x] ← E_B[μ_B] and
+    Var[x] ← E_B[σ_B² · m/(m − 1)], each batch weighted by its size. Layer by layer, in the order in
+    which they are called: a layer is fed by the ones before it as they will be at inference.
+
+    batches: inputs of the model, or tuples (as a DataLoader gives) that begin with them. Modes stay
+    as they are, and nothing is changed if an error is raised: all is worked out on a copy.
+    """
+    inputs = [batch[0] if isinstance(batch, tuple | list) else batch for batch in batches]
+    trial = copy.deepcopy(model).eval()
+    layers = [m for m in trial.modules() if getattr(m, "running_var", None) is not None]
+    if not inputs or not layers:
+        raise ValueError(f"{len(inputs)} batches for {len(layers)} layers with running statistics")
+    called: dict[Any, None] = {}
+
+    def noting(layer: Any, x: Tensor) -> Tensor:
+        called.setdefault(layer)
+        return layer.__class__.forward(layer, x)  # type: ignore[no-any-return]
+
+    with no_grad():
+        for layer in layers:
+            layer.forward = partial(noting, layer)
+        trial(inputs[0])
+        for layer in called:
+            layer.train().reset_running_stats()
+            seen = 0
+            for x in inputs:
+                seen += len(x)
+                layer.momentum = len(x) / seen  # so that the running average is the plain one
+                trial(x)
+            layer.eval()
+    for mine, found in zip(model.buffers(), trial.buffers(), strict=True):
+        mine.data[...] = found.data
+
+
+# --- folding --------------------------------------------------------------------------------------
+
+
+def _children(module: Any, prefix: str = "") -> Iterator[tuple[str, Any, str, Any, Any]]:
+    """(dotted name, parent, name, the child before it in a Sequential, child), at all depths."""
+    before = None
+    for name, child in module.named_children():
+        yield prefix + name, module, name, before, child
+        yield from _children(child, f"{prefix}{name}.")
+        before = child if module.in_order else None
+
+
+def fold_batch_norm(model: Any) -> Any:
+    """A copy for inference, each batch normalization folded into the layer before it.
+
+    At inference it is an affine map (Algorithm 2, line 11), and so is a Linear or Conv2d; two in a
+    row are one, with W' = W·γ/√(Var + ε) and b' = (b − E)·γ/√(Var + ε) + β. In place of the layer
+    an empty Sequential is left. Raises ValueError naming the first that cannot be folded.
+    """
+    folded = copy.deepcopy(model)
+    places = list(_children(folded))
+    uses = Counter(child for *_, child in places)
+    for path, parent, name, before, bn in places:
+        if not hasattr(bn, "running_var"):
+            continue
+        w: Any = getattr(before, "weight", None)
+        if w is None or w.ndim < 2:
+            problem = "follows no Linear or Conv2d in a Sequential"
+        elif uses[bn] > 1 or uses[before] > 1:
+            problem = "or the layer before it is used more than once"
+        elif bn.training or bn.running_var is None:
+            problem = "is in training mode, or keeps no statistics: call eval() first"
+        else:
+            scale = 1 / np.sqrt(bn.running_var.data + bn.eps)
+            scale *= 1 if bn.weight is None else bn.weight.data
+            shift = (0 if before.bias is None else before.bias.data) - bn.running_mean.data
+            shift = shift * scale + (0 if bn.bias is None else bn.bias.data)
+            w.data = w.data * scale.reshape(-1, *(1,) * (w.ndim - 1))
+            before.bias = type(w)(wrap(shift))
+            setattr(parent, name, type(parent)())
+            continue
+        raise ValueError(f"{path} cannot be folded: {bn!r} {problem}")
+    return folded

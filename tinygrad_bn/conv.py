@@ -1,4 +1,4 @@
-"""[4] Convolution and pooling, as matrix products and strided views.
+"""[5] Convolution and pooling, as matrix products and strided views.
 
     y[n, o, i, j] = b[o] + Σ_{c,u,v} w[o, c, u, v] · x[n, c, i·s + u·d − p, j·s + v·d − p]
 
@@ -10,12 +10,10 @@ The interface is NCHW, as in PyTorch. In memory the kernels keep the channels la
 an image row is then one contiguous run, and a row of the im2col matrix is KH such runs.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -23,17 +21,17 @@ import numpy as np
 
 from .engine import Array
 from .memory import empty
-from .tensor import Tensor, record, wrap
+from .tensor import Tensor, check_floats, record, wrap
 
 Pair = tuple[int, int]
-Weights = Callable[[], Iterator[Any]]
+Winners = Callable[[], Iterator[Array]]
 _CHUNK_BYTES = 2 << 20  # an im2col matrix of this size is still in the cache when it is multiplied
 _FEW_CHANNELS = 4  # below this, copying image rows is faster than copying runs of channels
 
 
 def pair(name: str, value: Any, least: int) -> Pair:
     """`value`, or the same for both axes, as (vertical, horizontal)."""
-    both = (value, value) if isinstance(value, int) else tuple(value)
+    both = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(both) != 2 or not all(isinstance(v, int) and v >= least for v in both):
         raise ValueError(f"{name} must be an integer ≥ {least} or a pair of them, not {value!r}")
     return both
@@ -52,25 +50,16 @@ class Window:
     dilation: Pair
     padding: tuple[Pair, Pair]
 
-    def _per_axis(self) -> Iterator[tuple[int, int, int, int, Pair]]:
+    def per_axis(self) -> Iterator[tuple[int, int, int, int, Pair]]:
         return zip(self.image, self.kernel, self.stride, self.dilation, self.padding, strict=True)
 
     @cached_property
     def output(self) -> Pair:
         """In how many places the kernel fits; ValueError if in none."""
-        h, w = ((n + sum(p) - d * (k - 1) - 1) // s + 1 for n, k, s, d, p in self._per_axis())
+        h, w = ((n + sum(p) - d * (k - 1) - 1) // s + 1 for n, k, s, d, p in self.per_axis())
         if h < 1 or w < 1:
             raise ValueError(f"the kernel does not fit into the padded image: {self}")
         return h, w
-
-    def overhanging(self) -> Window:
-        """With room for a last window over the far edge (ceil_mode), if it starts before that."""
-        padding = []
-        for n, k, s, d, (before, after) in self._per_axis():
-            room = n + before + after - d * (k - 1) - 1
-            start = -(-room // s) * s  # of that window
-            padding.append((before, after + start - room if start < before + n else after))
-        return replace(self, padding=tuple(padding))
 
     def frame(self, images: int, channels: int, dtype: Any, fill: float) -> tuple[Array, Array]:
         """Padded images (N, H', W', C) full of `fill`, and the view where the images go."""
@@ -97,12 +86,12 @@ class Window:
 
     def patches(self, frame: Array, groups: int) -> Array:
         """All taps as one view (N, OH, OW, KH, KW, G, C/G); nothing is copied."""
-        n, _, _, c = frame.shape
-        sn, sy, sx, sc = frame.strides
         (sh, sw), (dh, dw) = self.stride, self.dilation
-        shape = (n, *self.output, *self.kernel, groups, c // groups)
-        strides = (sn, sh * sy, sw * sx, dh * sy, dw * sx, c // groups * sc, sc)
-        return np.lib.stride_tricks.as_strided(frame, shape, strides)
+        reach = [d * (k - 1) + 1 for _, k, _, d, _ in self.per_axis()]
+        view = np.lib.stride_tricks.sliding_window_view(frame, reach, (1, 2))
+        view = view[:, ::sh, ::sw, :, ::dh, ::dw]  # (N, OH, OW, C, KH, KW)
+        grouped = view.reshape(*view.shape[:3], groups, -1, *self.kernel)
+        return grouped.transpose(0, 1, 2, 5, 6, 3, 4)
 
     def chunks(self, images: int, channels: int, itemsize: int) -> list[slice]:
         """The batch in pieces whose patches, copied, stay in the cache."""
@@ -125,11 +114,10 @@ def conv2d_naive(
     oh = (h - dilation[0] * (kh - 1) - 1) // stride[0] + 1
     ow = (width - dilation[1] * (kw - 1) - 1) // stride[1] + 1
     y = np.zeros((n, out_channels, oh, ow), x.dtype)
-    for image, o, i, j in np.ndindex(y.shape):
-        first = o // (out_channels // groups) * per_group  # the group's first input channel
-        for k, u, v in np.ndindex(per_group, kh, kw):
-            row, column = i * stride[0] + u * dilation[0], j * stride[1] + v * dilation[1]
-            y[image, o, i, j] += w[o, k, u, v] * x[image, first + k, row, column]
+    for image, o, i, j, k, u, v in np.ndindex(*y.shape, per_group, kh, kw):
+        channel = o // (out_channels // groups) * per_group + k
+        row, column = i * stride[0] + u * dilation[0], j * stride[1] + v * dilation[1]
+        y[image, o, i, j] += w[o, k, u, v] * x[image, channel, row, column]
     return y if b is None else y + b[:, None, None]
 
 
@@ -241,20 +229,16 @@ def conv2d(
     if input.ndim == 3 and weight.ndim == 4:
         y = conv2d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups)
         return y.squeeze(0)
-    if input.ndim != 4 or weight.ndim != 4:
-        raise ValueError(
-            f"conv2d: images {input.shape} and kernels {weight.shape} need 4 axes each"
-        )
+    image = _check_images(input)
+    if weight.ndim != 4:
+        raise ValueError(f"conv2d: kernels are (O, C/groups, KH, KW), not {weight.shape}")
     channels, outputs = input.shape[1], weight.shape[0]
     if groups < 1 or channels != weight.shape[1] * groups or outputs % groups:
-        raise ValueError(
-            f"conv2d: {channels} channels, kernels {weight.shape}, {groups=} do not fit"
-        )
+        raise ValueError(f"conv2d: {channels} channels do not fit {weight.shape}, {groups=}")
     if bias is not None and bias.shape != (outputs,):
         raise ValueError(f"conv2d: bias must have shape ({outputs},), not {bias.shape}")
-    if input.dtype != weight.dtype or not input.is_floating_point():
-        raise TypeError(f"conv2d: input is {input.dtype} and weight {weight.dtype}")
-    image, kernel = (input.shape[2], input.shape[3]), (weight.shape[2], weight.shape[3])
+    check_floats("conv2d", input=input, weight=weight, bias=bias)
+    kernel = (weight.shape[2], weight.shape[3])
     stride, dilation = pair("stride", stride, 1), pair("dilation", dilation, 1)
     window = Window(image, kernel, stride, dilation, margins(padding, kernel, stride, dilation))
     y = Convolution(window, groups).output(input, weight)
@@ -262,33 +246,33 @@ def conv2d(
 
 
 # --- pooling --------------------------------------------------------------------------------------
-# Once it is known which input was the largest, both poolings are linear: an output is the sum of its
-# taps, with weight 1 for the tap that won and 0 for the others; or 1 for all. `_collect` is that
-# sum, and `_route` its transpose. `weights()` gives the weight of each tap in turn.
+# Once it is known which input is the largest, max pooling is linear: an output is the sum of its taps
+# with weight 1 for the one that won, and 0 for the others. `_collect` is that sum, and `_route` its
+# transpose. `winners()` gives for each tap in turn where it won.
 
 
-def _collect(x: Tensor, window: Window, weights: Weights) -> Tensor:
-    """Σ_k weight_k · tap_k(x)."""
+def _collect(x: Tensor, window: Window, winners: Winners) -> Tensor:
+    """Each window's winner."""
     y = empty((len(x), *window.output, x.shape[1]), x.dtype)
     y.fill(0)
-    for tap, weight in zip(window.taps(window.framed(x.data, 0)), weights(), strict=True):
-        y += tap * weight
+    for tap, won in zip(window.taps(window.framed(x.data, 0)), winners(), strict=True):
+        y += tap * won
     y = y.transpose(0, 3, 1, 2)
-    return record("pool", y, (x, lambda g, y: _route(g, window, weights)))
+    return record("pool", y, (x, lambda g, y: _route(g, window, winners)))
 
 
-def _route(g: Tensor, window: Window, weights: Weights) -> Tensor:
-    """Each output's gradient, handed to the inputs it was collected from."""
+def _route(g: Tensor, window: Window, winners: Winners) -> Tensor:
+    """Each output's gradient, handed to the input that won."""
     values = g.data.transpose(0, 2, 3, 1)
     frame, inside = window.frame(len(g), g.shape[1], g.dtype, 0)
-    disjoint = all(s > d * (k - 1) for _, k, s, d, _ in window._per_axis())
-    for tap, weight in zip(window.taps(frame), weights(), strict=True):
+    disjoint = all(s > d * (k - 1) for _, k, s, d, _ in window.per_axis())
+    for tap, won in zip(window.taps(frame), winners(), strict=True):
         if disjoint:  # nothing was written there before
-            np.multiply(values, weight, out=tap)
+            np.multiply(values, won, out=tap)
         else:
-            tap += values * weight
+            tap += values * won
     dx = inside.transpose(0, 3, 1, 2)
-    return record("pool_gradient", dx, (g, lambda h, y: _collect(h, window, weights)))
+    return record("pool_gradient", dx, (g, lambda h, y: _collect(h, window, winners)))
 
 
 def _winners(frame: Array, y: Array, window: Window) -> Iterator[Array]:
@@ -301,38 +285,36 @@ def _winners(frame: Array, y: Array, window: Window) -> Iterator[Array]:
         yield won
 
 
-def check_pool(kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> tuple[Pair, ...]:
-    """The four as pairs; ValueError if one is out of range."""
-    kernel, step = pair("kernel_size", kernel_size, 1), pair("stride", stride, 1)
-    margin, gaps = pair("padding", padding, 0), pair("dilation", dilation, 1)
-    if any(2 * p > k for p, k in zip(margin, kernel, strict=True)):
-        raise ValueError(f"padding {padding} is more than half of kernel_size {kernel_size}")
-    return kernel, step, margin, gaps
-
-
-def _pool_window(
-    input: Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+def pool_window(
+    image: Pair, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1
 ) -> Window:
-    if input.ndim != 4 or not input.is_floating_point():
-        raise ValueError(f"pooling needs floating (N, C, H, W), not {input.dtype} {input.shape}")
-    stride = kernel_size if stride is None else stride
-    kernel, step, (h, w), gaps = check_pool(kernel_size, stride, padding, dilation)
-    window = Window((input.shape[2], input.shape[3]), kernel, step, gaps, ((h, h), (w, w)))
-    return window.overhanging() if ceil_mode else window
+    """The window of a pooling over images of this size; ValueError for an option out of range."""
+    kernel, (h, w) = pair("kernel_size", kernel_size, 1), pair("padding", padding, 0)
+    step = kernel if stride is None else pair("stride", stride, 1)
+    if 2 * h > kernel[0] or 2 * w > kernel[1]:
+        raise ValueError(f"padding {padding} is more than half of kernel_size {kernel_size}")
+    return Window(image, kernel, step, pair("dilation", dilation, 1), ((h, h), (w, w)))
+
+
+def _check_images(input: Tensor) -> Pair:
+    """The size (H, W) of images (N, C, H, W); an error for anything else."""
+    if input.ndim != 4:
+        raise ValueError(f"images are (N, C, H, W) or (C, H, W), not {input.shape}")
+    check_floats("a convolution or pooling", input=input)
+    return input.shape[2], input.shape[3]
 
 
 def max_pool2d(
     input: Tensor, kernel_size: int | Pair, stride: int | Pair | None = None,
-    padding: int | Pair = 0, dilation: int | Pair = 1, ceil_mode: bool = False,
+    padding: int | Pair = 0, dilation: int | Pair = 1,
 ) -> Tensor:  # fmt: skip
     """The largest value of each window of (N, C, H, W) or (C, H, W) images.
 
     stride defaults to kernel_size; padding never wins. The gradient goes to the first maximum.
     """
     if input.ndim == 3:
-        options = (kernel_size, stride, padding, dilation, ceil_mode)
-        return max_pool2d(input.unsqueeze(0), *options).squeeze(0)
-    window = _pool_window(input, kernel_size, stride, padding, dilation, ceil_mode)
+        return max_pool2d(input.unsqueeze(0), kernel_size, stride, padding, dilation).squeeze(0)
+    window = pool_window(_check_images(input), kernel_size, stride, padding, dilation)
     frame = window.framed(input.data, -np.inf)
     y = empty((len(input), *window.output, input.shape[1]), input.dtype)
     y.fill(-np.inf)
@@ -344,21 +326,14 @@ def max_pool2d(
 
 def avg_pool2d(
     input: Tensor, kernel_size: int | Pair, stride: int | Pair | None = None,
-    padding: int | Pair = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    padding: int | Pair = 0,
 ) -> Tensor:  # fmt: skip
-    """The mean of each window of (N, C, H, W) or (C, H, W) images.
-
-    count_include_pad: whether the padding counts as values.
-    """
+    """The mean of each window, the padding counted as 0: a convolution with equal weights."""
     if input.ndim == 3:
-        options = (kernel_size, stride, padding, ceil_mode, count_include_pad)
-        return avg_pool2d(input.unsqueeze(0), *options).squeeze(0)
-    window = _pool_window(input, kernel_size, stride, padding, 1, ceil_mode)
-    counted, inside = window.frame(1, 1, input.dtype, 0)
-    inside[...] = 1
-    if count_include_pad:  # but not what ceil_mode added
-        h, w = pair("padding", padding, 0)
-        counted[:, : window.image[0] + 2 * h, : window.image[1] + 2 * w] = 1
-    divisor = np.add.reduce(list(window.taps(counted))).transpose(0, 3, 1, 2)
-    total = _collect(input, window, lambda: itertools.repeat(1, math.prod(window.kernel)))
-    return total / wrap(divisor)
+        return avg_pool2d(input.unsqueeze(0), kernel_size, stride, padding).squeeze(0)
+    window, channels = (
+        pool_window(_check_images(input), kernel_size, stride, padding),
+        input.shape[1],
+    )
+    weight = np.full((channels, 1, *window.kernel), 1 / math.prod(window.kernel), input.dtype)
+    return Convolution(window, channels).output(input, wrap(weight))

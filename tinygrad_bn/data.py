@@ -1,10 +1,9 @@
-"""[10] Data: the IDX format, the MNIST digits that ship with this package, and mini-batches."""
-
-from __future__ import annotations
+"""[11] Data: the IDX format, the MNIST digits that ship with this package, and mini-batches."""
 
 import gzip
 import math
 import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .engine import Array
-from .tensor import Tensor, float32, generator, int64, wrap
+from .tensor import Tensor, check_positive, float32, generator, int64, wrap
 
 _SHIPPED = Path(__file__).parent / "mnist"
 
@@ -28,7 +27,7 @@ def read_idx(path: str | Path) -> Array:
     if content[:2] == b"\x1f\x8b":
         try:
             content = gzip.decompress(content)
-        except (EOFError, OSError, struct.error) as error:
+        except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{path}: damaged or incomplete gzip file ({error})") from error
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         start = content[:4].hex(" ")
@@ -56,6 +55,7 @@ class MNIST:
 
     root: a folder with files of the same names and format, gzipped or not (Fashion-MNIST, KMNIST,
     one's own); None for the MNIST that ships with this package. train: which of the two sets.
+    part: a slice, to hold images back: `MNIST(part=slice(None, -5000))`.
 
     images: (N, H, W), uint8. labels: (N,), int64. `dataset[index]` gives the images as float32
     (…, 1, H, W), standardised, (pixel/255 − mean) / std, with MNIST's mean 0.1307 and standard
@@ -64,11 +64,13 @@ class MNIST:
 
     mean, std = 0.1307, 0.3081
 
-    def __init__(self, root: str | Path | None = None, train: bool = True) -> None:
+    def __init__(
+        self, root: str | Path | None = None, train: bool = True, part: slice = slice(None)
+    ) -> None:
         folder = _SHIPPED if root is None else Path(root)
-        part = "train" if train else "t10k"
-        image_file = _find(folder, f"{part}-images-idx3-ubyte")
-        label_file = _find(folder, f"{part}-labels-idx1-ubyte")
+        name = "train" if train else "t10k"
+        image_file = _find(folder, f"{name}-images-idx3-ubyte")
+        label_file = _find(folder, f"{name}-labels-idx1-ubyte")
         images, labels = read_idx(image_file), read_idx(label_file)
         if images.ndim != 3:
             raise ValueError(f"{image_file}: images need 3 axes (N, H, W), not {images.shape}")
@@ -76,7 +78,7 @@ class MNIST:
             raise ValueError(f"{label_file}: {labels.shape} labels for {len(images)} images")
         if labels.size and labels.max() > 9:
             raise ValueError(f"{label_file}: label {labels.max()} is not a digit from 0 to 9")
-        self.images, self.labels = images, labels.astype(int64)
+        self.images, self.labels = images[part], labels[part].astype(int64)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -85,20 +87,7 @@ class MNIST:
         pixels = self.images[index].astype(float32)
         pixels *= 1 / (255 * self.std)
         pixels -= self.mean / self.std
-        return wrap(np.expand_dims(pixels, -3)), wrap(np.asarray(self.labels[index]))
-
-
-class Subset:
-    """The samples of `dataset` at `indices`: integers, or a slice."""
-
-    def __init__(self, dataset: Any, indices: Any) -> None:
-        self.dataset, self.indices = dataset, np.arange(len(dataset))[indices]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.dataset[self.indices[index]]
+        return wrap(np.expand_dims(pixels, -3)), wrap(np.array(self.labels[index]))
 
 
 class DataLoader:
@@ -112,8 +101,7 @@ class DataLoader:
     def __init__(
         self, dataset: Any, batch_size: int = 1, shuffle: bool = False, drop_last: bool = False
     ) -> None:
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size must be a positive integer, not {batch_size!r}")
+        check_positive(batch_size=batch_size)
         self.dataset, self.batch_size = dataset, batch_size
         self.shuffle, self.drop_last = shuffle, drop_last
 
@@ -123,6 +111,6 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         n = len(self.dataset)
-        order = generator().permutation(n) if self.shuffle else np.arange(n)
+        order = generator.permutation(n) if self.shuffle else np.arange(n)
         for i in range(len(self)):
             yield self.dataset[order[i * self.batch_size : (i + 1) * self.batch_size]]

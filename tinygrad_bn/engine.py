@@ -16,8 +16,6 @@ A vjp is itself written in tensor operations. Record those too (`create_graph=Tr
 gradient can be differentiated again.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 Vjp = Callable[[Any, Any], Any]
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
@@ -34,7 +32,7 @@ _creation_order = itertools.count()
 
 
 class Node:
-    """One recorded operation: its inputs, and one vjp for each.
+    """One recorded operation: its inputs, and one vjp for each; neither, once it is released.
 
     No vjp refers to the operation's own output (the walk passes it in), so there is no reference
     cycle: a graph that is dropped is freed at once, without the garbage collector.
@@ -48,10 +46,6 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
-
-    def release(self) -> None:
-        """Let go of the inputs, and of the arrays the vjps kept."""
-        self.parents = self.vjps = ()
 
 
 def is_grad_enabled() -> bool:
@@ -78,16 +72,6 @@ def no_grad() -> Any:
     return grad_mode(False)
 
 
-def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
-    """Sum `g` over the axes along which an input of `shape` was repeated by broadcasting.
-
-    Repeating a value is the linear map x ↦ (x, …, x); its transpose adds the gradients up.
-    """
-    new = g.data.ndim - len(shape)
-    stretched = (new + i for i, n in enumerate(shape) if n == 1 != g.data.shape[new + i])
-    return g.sum((*range(new), *stretched)).reshape(shape)
-
-
 def _operations(outputs: Sequence[Any], inputs: dict[int, Any]) -> list[Any]:
     """The recorded tensors that `outputs` were computed from, oldest first.
 
@@ -105,17 +89,21 @@ def _operations(outputs: Sequence[Any], inputs: dict[int, Any]) -> list[Any]:
             found[id(tensor)] = tensor
             stack.extend(node.parents)
         elif id(tensor) not in inputs:  # at an input, what lies behind does not matter
-            raise RuntimeError(
-                f"the graph behind {node.name!r} was released by an earlier backward(): compute it"
-                " again, or use retain_graph=True the first time"
-            )
+            help = "compute it again, or use retain_graph=True the first time"
+            raise RuntimeError(f"an earlier backward() released the graph of {node.name!r}: {help}")
     return sorted(found.values(), key=lambda tensor: tensor.grad_fn.number)
 
 
 def _fitted(g: Any, parent: Any, name: str) -> Any:
-    """`g` in the shape of `parent`: broadcasting is undone here, once, for every operation."""
-    if g.data.shape != parent.data.shape:
-        g = unbroadcast(g, parent.data.shape)
+    """`g`, fitted to an input that broadcasting has repeated: for every operation, done here.
+
+    Repeating a value is the linear map x ↦ (x, …, x); its transpose adds the gradients up.
+    """
+    shape = parent.data.shape
+    if g.data.shape != shape:
+        new = g.data.ndim - len(shape)
+        stretched = (new + i for i, n in enumerate(shape) if n == 1 != g.data.shape[new + i])
+        g = g.sum((*range(new), *stretched)).reshape(shape)
     if g.data.dtype != parent.data.dtype:
         raise RuntimeError(f"{name}: {g.data.dtype} gradient for {parent.data.dtype} input")
     return g
@@ -149,18 +137,16 @@ def _walk(
                 if (key := id(parent)) in useful:
                     part = _fitted(vjp(g, out), parent, node.name)
                     grads[key] = grads[key] + part if key in grads else part
-            if not retain_graph:
-                node.release()
+            if not retain_graph:  # let go of the inputs, and of the arrays the vjps kept
+                node.parents = node.vjps = ()
     return [(tensor, grads[key]) for key, tensor in wanted.items() if key in grads]
 
 
 def _seed(out: Any, gradient: Any, create_graph: bool) -> Any:
     """The gradient to start from: 1 for a single number, else a copy of what the caller gave."""
     if not out.requires_grad:
-        raise RuntimeError(
-            "this tensor does not require a gradient: it was not computed from any tensor with"
-            " requires_grad=True, or was computed under no_grad()"
-        )
+        why = "computed under no_grad(), or from no tensor with requires_grad=True"
+        raise RuntimeError(f"this tensor does not require a gradient: it was {why}")
     if gradient is None:
         if out.data.size != 1:
             shape = out.data.shape
@@ -175,12 +161,11 @@ def _seed(out: Any, gradient: Any, create_graph: bool) -> Any:
         return gradient.clone()
 
 
-def _memory(tensor: Any) -> Any:
-    """What holds the values of `tensor`: its array, or the one that array is a view of."""
-    array = tensor.data
+def _memory(array: Array) -> int:
+    """The identity of what holds the values: the array, or what it is a view of."""
     while isinstance(array.base, np.ndarray):
         array = array.base
-    return array
+    return id(array)
 
 
 def backward(out: Any, gradient: Any, retain_graph: bool, create_graph: bool) -> None:
@@ -191,9 +176,9 @@ def backward(out: Any, gradient: Any, retain_graph: bool, create_graph: bool) ->
         with grad_mode(create_graph):
             if leaf.grad is not None:
                 g = leaf.grad + g
-            elif id(_memory(g)) in owned or not g.data.flags.writeable:
+            elif _memory(g.data) in owned or not g.data.flags.writeable:
                 g = g.clone()  # each .grad has memory of its own: changing one changes no other
-        owned.add(id(_memory(g)))
+        owned.add(_memory(g.data))
         leaf.grad = g
 
 
@@ -204,11 +189,9 @@ def grad(
     """∂(grad_outputs · outputs)/∂inputs as a tuple, one tensor per input; no `.grad` is touched.
 
     `outputs`, `inputs` and `grad_outputs` are each a tensor or a sequence of tensors. With
-    `create_graph=True` the result can be differentiated again. `retain_graph` defaults to
-    `create_graph`. Only the operations between inputs and outputs are visited.
-
-    Raises RuntimeError for an input that requires no gradient, and for one that the outputs do not
-    depend on, unless `allow_unused`: its gradient is then None.
+    `create_graph` the result can be differentiated again; `retain_graph` defaults to it. Only the
+    operations between inputs and outputs are visited. Raises RuntimeError for an input that
+    requires no gradient, or that the outputs do not depend on; with `allow_unused` that gives None.
     """
     outs, ins, gs = (
         list(value) if isinstance(value, tuple | list) else [value]

@@ -4,18 +4,16 @@ Activations, the softmax family, losses and dropout. Convolution, pooling and ba
 are re-exported from the two files before.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from .batchnorm import batch_norm, check_batch, check_eps
-from .conv import Pair, avg_pool2d, check_pool, conv2d, margins, max_pool2d, pair
+from .batchnorm import batch_norm, check_batch
+from .conv import Pair, avg_pool2d, conv2d, margins, max_pool2d, pair, pool_window
 from .engine import Array
-from .tensor import Tensor, generator, int64, record, wrap
+from .tensor import Tensor, check_floats, check_range, generator, int64, record, where, wrap
 
 __all__ = [
-    "Pair", "avg_pool2d", "batch_norm", "check_batch", "check_eps", "check_pool", "conv2d",
-    "margins", "max_pool2d", "pair",
+    "Pair", "avg_pool2d", "batch_norm", "check_batch", "conv2d", "margins", "max_pool2d", "pair",
+    "pool_window",
 ]  # fmt: skip
 relu, sigmoid, tanh = Tensor.relu, Tensor.sigmoid, Tensor.tanh
 
@@ -26,32 +24,24 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise ValueError(f"linear: input {input.shape} does not fit weight {weight.shape}")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: bias must have shape {weight.shape[:1]}, not {bias.shape}")
-    if not input.dtype == weight.dtype == (weight if bias is None else bias).dtype:
-        raise TypeError(f"linear: input is {input.dtype}, weight {weight.dtype}; use .to(dtype)")
+    check_floats("linear", input=input, weight=weight, bias=bias)
     y = input.data @ weight.data.T
-    inputs = [
-        (input, lambda g, y: g @ weight),
-        (weight, lambda g, y: _as_rows(g).T @ _as_rows(input)),
-    ]
     if bias is not None:
         y += bias.data
-        inputs.append((bias, lambda g, y: g))
-    return record("linear", y, *inputs)
-
-
-def _as_rows(x: Tensor) -> Tensor:
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    rows = (-1, weight.shape[1])
+    by_w = (weight, lambda g, y: g.reshape(-1, len(weight)).T @ input.reshape(*rows))
+    by_b = [] if bias is None else [(bias, lambda g, y: g)]
+    return record("linear", y, (input, lambda g, y: g @ weight), by_w, *by_b)
 
 
 def softmax(input: Tensor, dim: int) -> Tensor:
     """e^(x_i) / Σ_j e^(x_j) along `dim`; the maximum is subtracted first, so nothing overflows."""
-    e = np.exp(input.data - input.data.max(dim, keepdims=True))
-    y = e / e.sum(dim, keepdims=True)
-    return record("softmax", y, (input, lambda g, y: y * (g - (g * y).sum(dim, keepdim=True))))
+    return log_softmax(input, dim).exp()
 
 
 def log_softmax(input: Tensor, dim: int) -> Tensor:
     """x_i − log Σ_j e^(x_j) along `dim`, without forming softmax (whose log could be −∞)."""
+    check_floats("log_softmax", input=input)
     shifted = input.data - input.data.max(dim, keepdims=True)
     y = shifted - np.log(np.exp(shifted).sum(dim, keepdims=True))
     return record("log_softmax", y, (input, lambda g, y: g - y.exp() * g.sum(dim, keepdim=True)))
@@ -60,17 +50,14 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
 def _reduced(losses: Tensor, reduction: str, divisor: float | None = None) -> Tensor:
     if reduction == "none":
         return losses
-    return losses.sum() if reduction == "sum" else losses.sum() / (divisor or losses.numel())
+    if reduction == "mean":
+        return losses.mean() if divisor is None else losses.sum() / divisor
+    return losses.sum()
 
 
 def check_reduction(reduction: str) -> None:
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
-
-
-def check_fraction(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be between 0 and 1, not {value}")
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
@@ -92,6 +79,11 @@ def _one_hot(labels: Array, classes: int, ignore_index: int) -> Array:
     return np.moveaxis(one_hot, -1, 1)
 
 
+def _surprise(input: Tensor, weights: Tensor) -> Tensor:
+    """−Σ_c w_c log softmax(x)_c, where 0 · log 0 is 0."""
+    return -(where(weights != 0, log_softmax(input, 1), 0.0) * weights).sum(1)
+
+
 def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100,
     reduction: str = "mean", label_smoothing: float = 0.0,
@@ -103,12 +95,15 @@ def cross_entropy(
     (1 − s)·t + s/C. The mean over indices is weighted: Σ loss / Σ w_target over those not ignored.
     """
     check_reduction(reduction)
-    check_fraction("label_smoothing", label_smoothing)
+    check_range(0, 1, label_smoothing=label_smoothing)
     if input.ndim == 1:
         row = (input.unsqueeze(0), target.unsqueeze(0), weight, ignore_index)
         loss = cross_entropy(*row, reduction, label_smoothing)
         return loss.squeeze(0) if reduction == "none" else loss
-    classes = input.shape[1] if input.ndim else 0
+    if input.ndim == 0:
+        raise ValueError("cross_entropy: the scores need an axis of classes, not shape ()")
+    classes = input.shape[1]
+    check_floats("cross_entropy", input=input, weight=weight)
     if weight is not None and weight.shape != (classes,):
         raise ValueError(f"cross_entropy: weight must have shape ({classes},), not {weight.shape}")
     w = 1.0 if weight is None else weight.data.reshape(-1, *(1,) * (input.ndim - 2))
@@ -116,8 +111,7 @@ def cross_entropy(
         if target.shape != input.shape:
             raise ValueError(f"cross_entropy: input {input.shape}, probabilities {target.shape}")
         smooth = target * (1 - label_smoothing) + label_smoothing / classes
-        losses = -(log_softmax(input, 1) * smooth * w).sum(1)
-        return _reduced(losses, reduction)
+        return _reduced(_surprise(input, smooth * w), reduction)
     expected = (input.shape[0], *input.shape[2:])
     if target.dtype != int64 or target.shape != expected:
         given = f"{target.dtype} {target.shape}"
@@ -125,15 +119,16 @@ def cross_entropy(
     one_hot = _one_hot(target.data, classes, ignore_index)
     uniform = label_smoothing / classes * one_hot.any(1, keepdims=True)
     weighted = ((1 - label_smoothing) * one_hot + uniform) * w
-    losses = -(log_softmax(input, 1) * wrap(weighted.astype(input.dtype))).sum(1)
+    losses = _surprise(input, wrap(weighted.astype(input.dtype)))
     return _reduced(losses, reduction, float((one_hot * w).sum()))
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """Zero each element with probability p and scale the rest by 1/(1 − p); identity in eval."""
-    check_fraction("p", p)
+    check_range(0, 1, p=p)
+    check_floats("dropout", input=input)
     if not training or p == 0:
         return input
-    kept = generator().random(input.shape, np.float32) >= p
+    kept = generator.random(input.shape, np.float32) >= p
     scale = 0.0 if p == 1 else 1 / (1 - p)
     return input * wrap((kept * scale).astype(input.dtype))

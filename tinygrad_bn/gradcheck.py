@@ -1,4 +1,4 @@
-"""[3] Is the gradient right? Ask the definition of the derivative.
+"""[4] Is the gradient right? Ask the definition of the derivative.
 
 For a function with many outputs the gradient is that of L = u·f(x), for some weights u. Central
 differences give the same number without any calculus:
@@ -10,8 +10,6 @@ a constant sum: the gradient of Σ softmax(x) or Σ batch_norm(x) is 0, and so a
 zeros would pass.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,10 +17,6 @@ import numpy as np
 
 from .engine import Array, grad
 from .tensor import Tensor, float64, wrap
-
-
-class GradientError(AssertionError):
-    """A gradient that does not agree with the finite differences."""
 
 
 def _as_tuple(value: Any) -> tuple[Tensor, ...]:
@@ -45,19 +39,15 @@ def _difference_quotients(loss: Callable[[], float], array: Array, eps: float) -
 
 
 def gradcheck(
-    fn: Callable[..., Any],
-    inputs: Tensor | Sequence[Tensor],
-    eps: float = 1e-5,
-    atol: float = 1e-7,
-    rtol: float = 1e-6,
-    seed: int = 0,
-) -> bool:
+    fn: Callable[..., Any], inputs: Tensor | Sequence[Tensor], eps: float = 1e-5,
+    atol: float = 1e-7, rtol: float = 1e-6, seed: int = 0,
+) -> bool:  # fmt: skip
     """Check the gradient of `fn(*inputs)` towards every input that requires one.
 
     fn returns a tensor or a tuple of them. It must give the same value each time it is called: put
     layers that keep statistics or draw random numbers in eval mode, or seed them inside `fn`.
     inputs: float64 tensors (ValueError otherwise: float32 is too coarse for differences).
-    Returns True, or raises GradientError naming the worst element and both values.
+    Returns True, or raises AssertionError naming the worst element and both values.
     """
     tensors = _as_tuple(inputs)
     checked = [i for i, t in enumerate(tensors) if t.requires_grad]
@@ -83,11 +73,9 @@ def gradcheck(
         error = np.abs(found - expected) - rtol * np.abs(expected)
         if not (error <= atol).all():  # NaN fails
             worst = np.unravel_index(np.argmax(np.nan_to_num(error, nan=np.inf)), error.shape)
-            at = tuple(int(k) for k in worst)
-            raise GradientError(
-                f"input {i}, element {at}: the gradient is {found[at]:.10g},"
-                f" finite differences give {expected[at]:.10g}"
-            )
+            which = f"input {i}, element {tuple(map(int, worst))}: the gradient is"
+            right = f"finite differences give {expected[worst]:.10g}"
+            raise AssertionError(f"{which} {found[worst]:.10g}, {right}")
     return True
 
 
@@ -106,7 +94,6 @@ def gradgradcheck(
     def first_derivatives(*arguments: Tensor) -> tuple[Tensor, ...]:
         xs, us = arguments[: len(tensors)], arguments[len(tensors) :]
         results = [out for out in _as_tuple(fn(*xs)) if out.requires_grad]
-        sources = [x for x in xs if x.requires_grad]
-        return grad(results, sources, us, create_graph=True)
+        return grad(results, [x for x in xs if x.requires_grad], us, create_graph=True)
 
     return gradcheck(first_derivatives, (*tensors, *weights), seed=seed, **tolerances)

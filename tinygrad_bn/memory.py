@@ -5,11 +5,9 @@ operating system finds, clears and maps every page. But training asks for the sa
 step. So large results are written into blocks that earlier arrays have left behind.
 """
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,42 +16,31 @@ from .engine import Array
 _LARGE = 1 << 16  # bytes; below this, NumPy's own allocation is faster
 
 
-class _Pool:
-    """Blocks by size. All together hold at most twice what was ever in use at one time."""
+class Block:
+    """A block on loan. Arrays made from it keep it alive; when the last is gone, it comes back.
 
-    def __init__(self) -> None:
-        self.idle: defaultdict[int, list[Array]] = defaultdict(list)
-        self.held = self.in_use = self.peak = 0  # bytes
+    All blocks together hold at most twice the bytes that were ever in use at one time.
+    """
 
-    def take(self, size: int) -> Array:
-        self.in_use += size
-        self.peak = max(self.peak, self.in_use)
-        if self.idle[size]:
-            return self.idle[size].pop()
-        if self.held + size > 2 * self.peak:  # the sizes have changed: start anew
-            self.idle.clear()
-            self.held = self.in_use - size
-        self.held += size
-        return np.empty(size, np.uint8)
+    __slots__ = ("__array_interface__", "memory")
+    idle: ClassVar[defaultdict[int, list[Array]]] = defaultdict(list)  # by size
+    held = in_use = peak = 0  # bytes
 
-    def put_back(self, block: Array) -> None:
-        self.in_use -= block.size
-        self.idle[block.size].append(block)
+    def __init__(self, size: int) -> None:
+        Block.in_use += size
+        Block.peak = max(Block.peak, Block.in_use)
+        if not Block.idle[size]:
+            if Block.held + size > 2 * Block.peak:  # the sizes have changed: start anew
+                Block.idle.clear()
+                Block.held = Block.in_use - size
+            Block.held += size
+            Block.idle[size].append(np.empty(size, np.uint8))
+        self.memory = Block.idle[size].pop()
+        self.__array_interface__ = self.memory.__array_interface__
 
-
-_pool = _Pool()
-
-
-class _Lease:
-    """A block on loan. Arrays made from it keep it alive; when the last is gone, it comes back."""
-
-    __slots__ = ("__array_interface__", "block")
-
-    def __init__(self, block: Array) -> None:
-        self.block, self.__array_interface__ = block, block.__array_interface__
-
-    def __del__(self, pool: _Pool = _pool) -> None:
-        pool.put_back(self.block)
+    def __del__(self) -> None:
+        Block.in_use -= self.memory.size
+        Block.idle[self.memory.size].append(self.memory)
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -61,7 +48,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size < _LARGE:
         return np.empty(shape, dtype)
-    array: Array = np.asarray(_Lease(_pool.take(size))).view(dtype)
+    array: Array = np.asarray(Block(size)).view(dtype)
     return array.reshape(shape)
 
 

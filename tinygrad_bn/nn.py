@@ -7,20 +7,24 @@ initial distributions and the keys of `state_dict` are PyTorch's.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from textwrap import indent
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from . import functional
 from . import functional as F
-from .tensor import Scalar, Tensor, float32, float64, generator, int64, ones, wrap, zeros
+from .tensor import (
+    Scalar, Tensor, check_positive, check_range, float32, float64, generator, int64, ones, wrap,
+    zeros,
+)  # fmt: skip
 
 __all__ = ["functional"]
-T = TypeVar("T")
 
 
 class Parameter(Tensor):
@@ -37,7 +41,7 @@ class Parameter(Tensor):
         return f"Parameter containing:\n{super().__repr__()}"
 
 
-LoadResult = NamedTuple("LoadResult", [("missing_keys", list[str]), ("unexpected_keys", list[str])])
+LoadResult = namedtuple("LoadResult", "missing_keys unexpected_keys")
 
 
 class Module:
@@ -49,6 +53,7 @@ class Module:
     """
 
     training: bool = True
+    in_order: bool = False  # whether the children are applied one after the other
 
     def forward(self, *args: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")
@@ -57,7 +62,6 @@ class Module:
         return self.forward(*args, **kwargs)
 
     # --- what is inside -----------------------------------------------------------------------
-
     def register_buffer(self, name: str, tensor: Tensor | None) -> None:
         """A tensor that is state but not trained: saved with the parameters, never optimised."""
         self.__dict__.setdefault("_buffers", {})[name] = None
@@ -69,41 +73,37 @@ class Module:
     def children(self) -> Iterator[Module]:
         return (child for _, child in self.named_children())
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and all below it, with dotted names; a shared one once."""
-        return _once(self._all_modules(prefix))
-
-    def _all_modules(self, prefix: str) -> Iterator[tuple[str, Module]]:
-        yield prefix, self
-        for name, child in self.named_children():
-            yield from child._all_modules(_join(prefix, name))
-
     def modules(self) -> Iterator[Module]:
-        return (module for _, module in self.named_modules())
+        """This module and all below it, each once."""
+        below = itertools.chain.from_iterable(child.modules() for child in self.children())
+        return iter(dict.fromkeys([self, *below]))
 
-    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Per module, its parameters and then its buffers; a shared one under each of its names."""
-        for prefix, module in self._all_modules(""):
-            inside = vars(module)
-            names = [name for name, value in inside.items() if isinstance(value, Parameter)]
-            for name in (*names, *inside.get("_buffers", ())):
-                if inside[name] is not None:
-                    yield _join(prefix, name), inside[name]
+    def _tensors(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+        """Parameters, buffers, then those of the children; a shared one under each of its names."""
+        inside = vars(self)
+        parameters = [name for name, value in inside.items() if isinstance(value, Parameter)]
+        for name in (*parameters, *inside.get("_buffers", ())):
+            if inside[name] is not None:
+                yield prefix + name, inside[name]
+        for name, child in self.named_children():
+            yield from child._tensors(f"{prefix}{name}.")
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        return _once((n, t) for n, t in self._tensors() if isinstance(t, Parameter))
-
-    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        return _once((n, t) for n, t in self._tensors() if not isinstance(t, Parameter))
+        """Each parameter once, under the first of its names."""
+        first: dict[Tensor, str] = {}
+        for name, tensor in self._tensors():
+            if isinstance(tensor, Parameter):
+                first.setdefault(tensor, name)
+        return ((name, tensor) for tensor, name in first.items())
 
     def parameters(self) -> Iterator[Tensor]:
         return (parameter for _, parameter in self.named_parameters())
 
     def buffers(self) -> Iterator[Tensor]:
-        return (buffer for _, buffer in self.named_buffers())
+        tensors = dict.fromkeys(tensor for _, tensor in self._tensors())
+        return (tensor for tensor in tensors if not isinstance(tensor, Parameter))
 
     # --- saving and loading -------------------------------------------------------------------
-
     def state_dict(self) -> dict[str, Tensor]:
         """Every parameter and buffer by name. The tensors share memory with the module's."""
         return {name: value.detach() for name, value in self._tensors()}
@@ -115,7 +115,7 @@ class Module:
         or of the wrong shape, before anything is changed.
         """
         own = dict(self._tensors())
-        arrays = {name: np.asarray(state_dict[name]) for name in own if name in state_dict}
+        arrays = {name: _numbers(name, state_dict[name]) for name in own if name in state_dict}
         result = LoadResult(
             [name for name in own if name not in state_dict],
             [name for name in state_dict if name not in own],
@@ -135,7 +135,6 @@ class Module:
         return result
 
     # --- switches -----------------------------------------------------------------------------
-
     def train(self, mode: bool = True) -> Self:
         """Training mode for this module and all below; returns self."""
         for module in self.modules():
@@ -145,11 +144,6 @@ class Module:
     def eval(self) -> Self:
         """Inference mode for this module and all below; returns self."""
         return self.train(False)
-
-    def requires_grad_(self, requires_grad: bool = True) -> Self:
-        for parameter in self.parameters():
-            parameter.requires_grad = requires_grad
-        return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         clear_grads(self.parameters(), set_to_none)
@@ -183,24 +177,21 @@ class Module:
         return ", ".join(f"{o.name}={getattr(self, o.name)!r}" for o in options if o.repr)
 
     def __repr__(self) -> str:
-        name, children = type(self).__name__, list(self.named_children())
-        if not children:
-            return f"{name}({self.extra_repr()})"
-        lines = "\n".join(f"({child_name}): {child!r}" for child_name, child in children)
-        return f"{name}(\n{indent(lines, '  ')}\n)"
+        lines = [f"({name}): {child!r}" for name, child in self.named_children()]
+        if not lines:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        inside = "\n".join(filter(None, [self.extra_repr(), *lines]))
+        return f"{type(self).__name__}(\n{indent(inside, '  ')}\n)"
 
 
-def _join(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
-
-
-def _once(pairs: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
-    """The pairs whose value has not come before."""
-    seen: set[int] = set()
-    for name, value in pairs:
-        if id(value) not in seen:
-            seen.add(id(value))
-            yield name, value
+def _numbers(name: str, value: Any) -> Any:
+    """A tensor (from here or from PyTorch), an array or numbers, as an array of numbers."""
+    try:
+        return np.asarray(value.detach() if hasattr(value, "detach") else value).astype(
+            float64, casting="same_kind"
+        )
+    except (TypeError, ValueError) as error:
+        raise RuntimeError(f"{name}: {type(value).__name__} is no array of numbers") from error
 
 
 def clear_grads(parameters: Iterable[Tensor], set_to_none: bool) -> None:
@@ -211,6 +202,8 @@ def clear_grads(parameters: Iterable[Tensor], set_to_none: bool) -> None:
 
 class Sequential(Module):
     """Modules applied one after the other; `model[0]` is the first, `model[:2]` the first two."""
+
+    in_order = True
 
     def __init__(self, *modules: Module) -> None:
         for i, module in enumerate(modules):
@@ -240,20 +233,14 @@ class Sequential(Module):
 def _uniform(shape: tuple[int, ...], fan_in: int) -> Parameter:
     """Uniform in ±1/√fan_in: what PyTorch's Linear and Conv2d start from, weight and bias."""
     bound = 1 / math.sqrt(fan_in)
-    return Parameter(generator().uniform(-bound, bound, shape).astype(float32))
-
-
-def _positive(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if not isinstance(size, int | np.integer) or size < 1:
-            raise ValueError(f"{name} must be a positive integer, not {size!r}")
+    return Parameter(generator.uniform(-bound, bound, shape).astype(float32))
 
 
 class Linear(Module):
     """y = x Wᵀ + b: (…, in_features) → (…, out_features); weight (out, in), bias (out,)."""
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
-        _positive(in_features=in_features, out_features=out_features)
+        check_positive(in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = _uniform((out_features, in_features), in_features)
         self.bias = _uniform((out_features,), in_features) if bias else None
@@ -278,7 +265,7 @@ class Conv2d(Module):
         stride: int | F.Pair = 1, padding: int | F.Pair | str = 0, dilation: int | F.Pair = 1,
         groups: int = 1, bias: bool = True, padding_mode: str = "zeros",
     ) -> None:  # fmt: skip
-        _positive(in_channels=in_channels, out_channels=out_channels, groups=groups)
+        check_positive(in_channels=in_channels, out_channels=out_channels, groups=groups)
         if in_channels % groups or out_channels % groups:
             raise ValueError(f"groups={groups} must divide {in_channels=} and {out_channels=}")
         if padding_mode != "zeros":
@@ -314,22 +301,22 @@ class _BatchNorm(Module):
     affine: learn γ (weight) and β (bias). track_running_stats=False: always use the batch's own.
     """
 
-    sizes: dict[int, str]  # what it takes, by the number of axes
+    sizes: ClassVar[dict[int, str]]  # what it takes, by the number of axes
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
 
     def __init__(
         self, num_features: int, eps: Scalar = 1e-5, momentum: Scalar | None = 0.1,
-        affine: bool = True, track_running_stats: bool = True,
+        affine: bool = True, track_running_stats: bool = True, *, bias: bool = True,
     ) -> None:  # fmt: skip
-        _positive(num_features=num_features)
-        F.check_fraction("momentum", 0 if momentum is None else momentum)
-        F.check_eps(eps)
+        check_positive(num_features=num_features)
+        check_range(0, 1, momentum=momentum or 0)
+        check_range(0, math.inf, eps=eps)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self.weight = Parameter(ones(num_features)) if affine else None
-        self.bias = Parameter(zeros(num_features)) if affine else None
+        self.bias = Parameter(zeros(num_features)) if affine and bias else None
         self.register_buffer("running_mean", zeros(num_features) if track_running_stats else None)
         self.register_buffer("running_var", ones(num_features) if track_running_stats else None)
         self.register_buffer(
@@ -338,8 +325,8 @@ class _BatchNorm(Module):
 
     def reset_running_stats(self) -> None:
         """As at the start: mean 0, variance 1, no batches seen."""
-        for name, buffer in self.named_buffers():
-            buffer.data[...] = 1 if name == "running_var" else 0
+        for buffer in self.buffers():
+            buffer.data[...] = buffer is self.running_var
 
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim not in self.sizes or input.shape[1] != self.num_features:
@@ -348,30 +335,31 @@ class _BatchNorm(Module):
         use_batch = self.training or self.running_mean is None
         if use_batch:
             F.check_batch(input.shape, repr(self))
-        factor = self.momentum
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.data += 1
-            factor = 1 / int(self.num_batches_tracked) if factor is None else factor
-        return F.batch_norm(
-            input, self.running_mean, self.running_var, self.weight, self.bias, use_batch,
-            factor or 0.0, self.eps,
-        )  # fmt: skip
+        count, factor = self.num_batches_tracked, self.momentum
+        if factor is None:
+            factor = 0.0 if count is None else 1 / (int(count) + 1)
+        statistics = (self.running_mean, self.running_var)
+        y = F.batch_norm(input, *statistics, self.weight, self.bias, use_batch, factor, self.eps)
+        if self.training and count is not None:
+            count.data += 1
+        return y
 
     def extra_repr(self) -> str:
         text = f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
-        return f"{text}, affine={self.affine}, track_running_stats={self.track_running_stats}"
+        text += f", affine={self.affine}, bias={self.bias is not None}"
+        return f"{text}, track_running_stats={self.track_running_stats}"
 
 
 class BatchNorm1d(_BatchNorm):
     """Batch normalization of (N, C) or (N, C, L)."""
 
-    sizes = {2: "(N, C)", 3: "(N, C, L)"}
+    sizes: ClassVar = {2: "(N, C)", 3: "(N, C, L)"}
 
 
 class BatchNorm2d(_BatchNorm):
     """Batch normalization of (N, C, H, W): one γ and β per feature map."""
 
-    sizes = {4: "(N, C, H, W)"}
+    sizes: ClassVar = {4: "(N, C, H, W)"}
 
 
 # --- layers without parameters --------------------------------------------------------------------
@@ -386,7 +374,8 @@ class _Function(Module):
     function: ClassVar[Callable[..., Tensor]]
 
     def forward(self, *inputs: Any) -> Any:
-        return type(self).function(*inputs, *(getattr(self, o.name) for o in fields(self)))
+        options = (getattr(self, o.name) for o in fields(self))  # type: ignore[arg-type]
+        return type(self).function(*inputs, *options)
 
 
 class ReLU(_Function):
@@ -438,7 +427,7 @@ class Dropout(Module):
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        F.check_fraction("p", self.p)
+        check_range(0, 1, p=self.p)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout(input, self.p, self.training)
@@ -453,11 +442,10 @@ class MaxPool2d(_Function):
     stride: int | F.Pair | None = None
     padding: int | F.Pair = 0
     dilation: int | F.Pair = 1
-    ceil_mode: bool = False
 
     def __post_init__(self) -> None:
         self.stride = self.kernel_size if self.stride is None else self.stride
-        F.check_pool(self.kernel_size, self.stride, self.padding, self.dilation)
+        F.pool_window((1, 1), self.kernel_size, self.stride, self.padding, self.dilation)
 
 
 @_options
@@ -468,12 +456,10 @@ class AvgPool2d(_Function):
     kernel_size: int | F.Pair
     stride: int | F.Pair | None = None
     padding: int | F.Pair = 0
-    ceil_mode: bool = field(default=False, repr=False)
-    count_include_pad: bool = field(default=True, repr=False)
 
     def __post_init__(self) -> None:
         self.stride = self.kernel_size if self.stride is None else self.stride
-        F.check_pool(self.kernel_size, self.stride, self.padding, 1)
+        F.pool_window((1, 1), self.kernel_size, self.stride, self.padding)
 
 
 @_options
@@ -488,7 +474,7 @@ class CrossEntropyLoss(_Function):
 
     def __post_init__(self) -> None:
         F.check_reduction(self.reduction)
-        F.check_fraction("label_smoothing", self.label_smoothing)
+        check_range(0, 1, label_smoothing=self.label_smoothing)
         self.register_buffer("weight", self.weight)
 
 

@@ -1,12 +1,11 @@
-"""[9] Stochastic gradient descent, in PyTorch's exact order of operations.
+"""[10] Stochastic gradient descent, in PyTorch's exact order of operations.
 
 g ← ∇L (−∇L to maximize) + weight_decay · p
 v ← momentum · v + (1 − dampening) · g          at the first step: v ← g
 p ← p − lr · (g + momentum · v if nesterov else v)
 """
 
-from __future__ import annotations
-
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from . import lr_scheduler as lr_scheduler
 from .engine import Array, grad_mode
 from .nn import clear_grads
-from .tensor import Tensor
+from .tensor import Tensor, check_range
 
 Group = dict[str, Any]
 
@@ -36,7 +35,6 @@ class SGD:
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
             "nesterov": nesterov, "maximize": maximize,
         }  # fmt: skip
-        _check_options(self.defaults)
         self.param_groups: list[Group] = []
         self.state: dict[Tensor, Array] = {}  # the momentum buffer of each parameter
         if isinstance(params, Tensor):
@@ -54,9 +52,14 @@ class SGD:
         group = self.defaults | param_group
         params = group["params"]
         group["params"] = [params] if isinstance(params, Tensor) else list(params)
-        if unknown := set(group) - set(self.defaults) - {"params"}:
+        if unknown := set(group) - set(self.defaults) - {"params", "initial_lr"}:
             raise ValueError(f"unknown options {sorted(unknown)} in a parameter group")
-        _check_options(group)
+        names = ("lr", "momentum", "weight_decay")
+        check_range(0, math.inf, **{name: group[name] for name in names})
+        check_range(-math.inf, math.inf, dampening=group["dampening"])
+        if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
+            given = f"momentum={group['momentum']}, dampening={group['dampening']}"
+            raise ValueError(f"nesterov needs a momentum > 0 and no dampening, not {given}")
         known = {id(p) for other in self.param_groups for p in other["params"]}
         for i, p in enumerate(group["params"]):
             if not isinstance(p, Tensor):
@@ -104,12 +107,3 @@ class SGD:
                 v += (1 - dampening) * g
             g = g + momentum * v if nesterov else v
         p.data -= lr * g
-
-
-def _check_options(group: Group) -> None:
-    for name in ("lr", "momentum", "weight_decay"):
-        if not group[name] >= 0:
-            raise ValueError(f"{name} must be ≥ 0, not {group[name]}")
-    if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
-        given = f"momentum={group['momentum']}, dampening={group['dampening']}"
-        raise ValueError(f"nesterov needs a momentum > 0 and no dampening, not {given}")

@@ -8,8 +8,10 @@ from these. Names, arguments, dtypes and results are PyTorch's.
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from functools import partialmethod
+from typing import Any
 
 import numpy as np
 
@@ -24,17 +26,12 @@ _ARRAYS = (np.ndarray, np.generic)
 Dim = int | tuple[int, ...] | list[int] | None
 Scalar = bool | int | float
 
-_rng = np.random.default_rng()
+generator = np.random.default_rng()  # behind randn, initialisation, dropout and shuffling
 
 
 def manual_seed(seed: int) -> None:
-    """Seed the one random generator behind `randn`, initialisation, dropout and shuffling."""
-    _rng.bit_generator.state = np.random.PCG64(seed).state
-
-
-def generator() -> np.random.Generator:
-    """The generator that `manual_seed` sets."""
-    return _rng
+    """Start the one random generator of this package anew."""
+    generator.bit_generator.state = np.random.PCG64(seed).state
 
 
 def _supported(dtype: Any) -> np.dtype[Any]:
@@ -42,6 +39,26 @@ def _supported(dtype: Any) -> np.dtype[Any]:
     if found in _RANK:
         return found
     raise TypeError(f"dtype {found}: convert to float32, float64, int64 or bool (with .astype)")
+
+
+def check_positive(**sizes: Any) -> None:
+    for name, size in sizes.items():
+        if not isinstance(size, int | np.integer) or size < 1:
+            raise ValueError(f"{name} must be a positive integer, not {size!r}")
+
+
+def check_range(least: float, most: float, **values: Any) -> None:
+    for name, value in values.items():
+        if not least <= value <= most:  # NaN too
+            raise ValueError(f"{name} must be between {least} and {most}, not {value}")
+
+
+def check_floats(function: str, **tensors: Tensor | None) -> None:
+    """TypeError unless all are of the same floating-point dtype."""
+    dtypes = {name: t.data.dtype for name, t in tensors.items() if t is not None}
+    if len(set(dtypes.values())) > 1 or min(_RANK[dtype] for dtype in dtypes.values()) < 2:
+        given = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
+        raise TypeError(f"{function} needs one floating-point dtype, not {given}: use .to(dtype)")
 
 
 def wrap(array: Array) -> Tensor:
@@ -71,12 +88,10 @@ def _common_dtype(a: Tensor, b: Tensor) -> np.dtype[Any]:
     A tensor with no axes counts like a Python number: it turns integers into floats, but does not
     turn float32 into float64.
     """
-    x, y = _RANK[a.dtype], _RANK[b.dtype]
-    if (a.ndim == 0) != (b.ndim == 0):
-        with_axes, without = (x, y) if b.ndim == 0 else (y, x)
-        if min(with_axes, 2) >= min(without, 2):
-            return (a if b.ndim == 0 else b).dtype
-    return a.dtype if x >= y else b.dtype
+    early, late = sorted((a, b), key=lambda tensor: _RANK[tensor.dtype])
+    if late.ndim == 0 < early.ndim and _RANK[early.dtype] == 2:
+        return early.dtype
+    return late.dtype
 
 
 def _operands(a: Tensor, b: Any, least: Any = bool_) -> tuple[Tensor, Tensor]:
@@ -161,18 +176,13 @@ def _reflected(operation: Callable[[Tensor, Any], Tensor]) -> Callable[[Tensor, 
 
 def _comparison(f: np.ufunc) -> Callable[[Tensor, Any], Any]:
     def operation(self: Tensor, other: Any) -> Any:
-        if other is None:
-            return NotImplemented
-        return wrap(f(*(tensor.data for tensor in _operands(self, other))))
+        a, b = (self, None) if other is None else _operands(self, other)
+        return NotImplemented if b is None else wrap(f(a.data, b.data))
 
     return operation
 
 
-class MinMax(NamedTuple):
-    """What `max` and `min` along a dimension return."""
-
-    values: Tensor
-    indices: Tensor
+MinMax = namedtuple("MinMax", "values indices")  # what max and min along a dimension return
 
 
 class Tensor:
@@ -187,22 +197,17 @@ class Tensor:
     __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "grad_fn")
     __array_ufunc__ = None  # ndarray + Tensor is left to Tensor.__radd__
 
-    data: Array
-    grad: Tensor | None
-    grad_fn: Node | None
-    _requires_grad: bool
-
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
         array = np.asarray(data.data if isinstance(data, Tensor) else data)
         if dtype is None and array.dtype == float64 and not isinstance(data, _ARRAYS):
             dtype = float32
-        self.data = np.array(array, _supported(array.dtype if dtype is None else dtype))
-        self.grad = self.grad_fn = None
+        self.data: Array = np.array(array, _supported(array.dtype if dtype is None else dtype))
+        self.grad: Tensor | None = None
+        self.grad_fn: Node | None = None
         self._requires_grad = False
         self.requires_grad = requires_grad
 
     # --- what it is ---------------------------------------------------------------------------
-
     @property
     def requires_grad(self) -> bool:
         return self._requires_grad
@@ -252,7 +257,6 @@ class Tensor:
         return _RANK[self.data.dtype] >= 2
 
     # --- out to Python and NumPy, and back ----------------------------------------------------
-
     def numpy(self) -> Array:
         """The array itself, not a copy; RuntimeError if a gradient would be lost by it."""
         if self.requires_grad:
@@ -264,15 +268,13 @@ class Tensor:
 
     def item(self) -> Any:
         if self.data.size != 1:
-            raise RuntimeError(f"item() needs a tensor of one element, not of shape {self.shape}")
+            raise RuntimeError(f"a tensor of shape {self.shape} is not a single value")
         return self.data.item()
 
     def tolist(self) -> Any:
         return self.data.tolist()
 
     def __bool__(self) -> bool:
-        if self.data.size != 1:
-            raise RuntimeError(f"the truth of a tensor of shape {self.shape} is ambiguous")
         return bool(self.item())
 
     def __int__(self) -> int:
@@ -282,8 +284,6 @@ class Tensor:
         return float(self.item())
 
     def __len__(self) -> int:
-        if self.ndim == 0:
-            raise TypeError("a tensor with no axes has no length")
         return len(self.data)
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -318,14 +318,10 @@ class Tensor:
             return wrap(data)
         return record("to", data, (self, lambda g, y: g.to(self.dtype)))
 
-    def float(self) -> Tensor:
-        return self.to(float32)
-
-    def double(self) -> Tensor:
-        return self.to(float64)
+    float = partialmethod(to, float32)
+    double = partialmethod(to, float64)
 
     # --- gradients ----------------------------------------------------------------------------
-
     def backward(
         self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False
     ) -> None:
@@ -339,7 +335,6 @@ class Tensor:
         _backward(self, gradient, retain_graph, create_graph)
 
     # --- arithmetic: y = f(a, b), broadcast as in NumPy; then the vjps towards a and b ---------
-
     __add__ = _binary("add", np.add, lambda g, a, b, y: g, lambda g, a, b, y: g)
     __sub__ = _binary("sub", np.subtract, lambda g, a, b, y: g, lambda g, a, b, y: -g)
     __mul__ = _binary("mul", np.multiply, lambda g, a, b, y: g * b, lambda g, a, b, y: g * a)
@@ -376,13 +371,11 @@ class Tensor:
     __rmatmul__ = _reflected(__matmul__)
 
     # --- comparisons: bool tensors, no gradient -----------------------------------------------
-
     __lt__, __le__ = _comparison(np.less), _comparison(np.less_equal)
     __gt__, __ge__ = _comparison(np.greater), _comparison(np.greater_equal)
     __eq__, __ne__ = _comparison(np.equal), _comparison(np.not_equal)
 
     # --- elementwise functions y = f(x), with their vjp ---------------------------------------
-
     exp = _unary("exp", np.exp, lambda g, x, y: g * y)
     log = _unary("log", np.log, lambda g, x, y: g / x)
     sqrt = _unary("sqrt", np.sqrt, lambda g, x, y: g / (2.0 * y))
@@ -417,7 +410,6 @@ class Tensor:
         return record("clamp", y, (x, lambda g, y: _gate(g, (x.data >= lo) & (x.data <= hi))))
 
     # --- reductions over `dim`: an axis, several, or None for all -----------------------------
-
     def _spread(self, like: Tensor, axes: tuple[int, ...]) -> Tensor:
         """self, reduced from `like` over `axes`, repeated to its shape: the transpose of sum."""
         kept = (1 if i in axes else n for i, n in enumerate(like.shape))
@@ -429,8 +421,7 @@ class Tensor:
         return record("sum", y, (self, lambda g, y: g._spread(self, axes)))
 
     def mean(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
-        if _RANK[self.dtype] < 2:
-            raise TypeError(f"mean() needs floating-point values, not {self.dtype}: use .float()")
+        check_floats("mean", input=self)
         n = math.prod(self.shape[i] for i in _axes(dim, self.ndim))
         return self.sum(dim, keepdim) / n
 
@@ -440,18 +431,11 @@ class Tensor:
         centred = self - self.mean(dim, keepdim=True)
         return (centred * centred).sum(dim, keepdim) / max(n - correction, 0)
 
-    def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The largest element; with `dim`, a pair (values, indices) along that axis.
+    def _extreme(self, arg: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The largest or smallest element; with `dim`, a pair (values, indices) along that axis.
 
-        Over all elements, equal maxima share the gradient; along an axis the first one takes it.
+        Over all elements, equal extremes share the gradient; along an axis the first one takes it.
         """
-        return self._extreme(np.argmax, dim, keepdim)
-
-    def min(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The smallest element; with `dim`, a pair (values, indices). Ties as in `max`."""
-        return self._extreme(np.argmin, dim, keepdim)
-
-    def _extreme(self, arg: Any, dim: int | None, keepdim: bool) -> Any:
         x, name = self.data, arg.__name__[3:]
         if dim is None:
             y = np.asarray(x.reshape(-1)[arg(x)])
@@ -468,13 +452,15 @@ class Tensor:
         pick = (self, lambda g, y: _gate(g._spread(self, (axis,)), chosen))
         return MinMax(record(name, y, pick), wrap(index))
 
+    max = partialmethod(_extreme, np.argmax)
+    min = partialmethod(_extreme, np.argmin)
+
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Where the (first) maximum is: along `dim`, or in the flattened tensor."""
         axis = None if dim is None or self.ndim == 0 else _axis(dim, self.ndim)
         return wrap(np.argmax(self.data, axis=axis, keepdims=keepdim))
 
     # --- shapes -------------------------------------------------------------------------------
-
     def reshape(self, *shape: Any) -> Tensor:
         y = self.data.reshape(_sizes(shape))
         return record("reshape", y, (self, lambda g, y: g.reshape(*self.shape)))
@@ -601,7 +587,9 @@ def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
 
 def randn(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Independent draws from the standard normal distribution."""
-    return Tensor(_rng.standard_normal(_sizes(size), _supported(dtype or float32)), requires_grad)
+    return Tensor(
+        generator.standard_normal(_sizes(size), _supported(dtype or float32)), requires_grad
+    )
 
 
 def arange(

@@ -1,0 +1,504 @@
+"""Batch normalization against Algorithm 1 of its paper, tables made by hand, and PyTorch."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import tinygrad_bn as tg
+from tinygrad_bn import nn
+from tinygrad_bn.batchnorm import batch_norm_composed
+
+F = tg.functional
+SHAPES = [(5, 3), (2, 3), (4, 3, 5), (1, 3, 4), (3, 4, 2, 5), (1, 2, 3, 3), (6, 1)]
+shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
+affine_or_not = pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"])
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def inputs(shape, affine, seed=0):
+    """x away from 0 and 1, and γ and β if wanted: float64 leaves."""
+    arrays = [3 * normal(*shape, seed=seed) - 2]
+    if affine:
+        arrays += [normal(shape[1], seed=seed + 1), normal(shape[1], seed=seed + 2)]
+    return [tg.tensor(a, requires_grad=True) for a in arrays]
+
+
+def normalized(x, *affine, eps=1e-5):
+    """The fused operation, by its public name."""
+    return F.batch_norm(x, None, None, *affine, training=True, eps=eps)
+
+
+def composed(x, *affine, eps=1e-5):
+    return batch_norm_composed(x, *(affine or (None, None)), eps)
+
+
+def layer_for(shape, channels=None, **options):
+    kind = nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d
+    return kind(channels or shape[1], **options)
+
+
+def around(array):
+    """A tensor around this very array, however it lies in memory; tg.tensor would copy it."""
+    t = tg.zeros(0)
+    t.data = array
+    return t
+
+
+def assert_close(found, expected, tolerance=1e-10):
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance, strict=True)
+
+
+# --- the function -----------------------------------------------------------------------------
+
+
+@affine_or_not
+@shapes
+def test_the_output_is_algorithm_1(shape, affine):
+    """Computed channel by channel, from the paper's four lines."""
+    x, *rest = inputs(shape, affine)
+    gamma, beta = (t.data for t in rest) if affine else (np.ones(shape[1]), np.zeros(shape[1]))
+    y = normalized(x, *rest).detach().numpy()
+    assert y.shape == shape
+    for c in range(shape[1]):
+        values = x.data[:, c].ravel()
+        mean = sum(values) / len(values)
+        variance = sum((values - mean) ** 2) / len(values)
+        expected = gamma[c] * (values - mean) / (variance + 1e-5) ** 0.5 + beta[c]
+        assert_close(y[:, c].ravel(), expected)
+
+
+@affine_or_not
+@shapes
+def test_gradients_are_those_of_the_composed_form(shape, affine):
+    leaves = inputs(shape, affine)
+    cotangent = tg.tensor(normal(*shape, seed=9))
+    found = tg.grad(normalized(*leaves), leaves, cotangent)
+    expected = tg.grad(composed(*leaves), leaves, cotangent)
+    for f, e in zip(found, expected, strict=True):
+        assert_close(f.numpy(), e.numpy())
+
+
+def second_derivatives(function, leaves, library, cotangents):
+    """d/d(leaves, u) of v·(d(u·y)/d leaves): every block of the second derivative at once."""
+    u, *vs = cotangents
+    first = library.grad(function(*leaves), leaves, u, create_graph=True)
+    total = sum((g * v).sum() for g, v in zip(first, vs, strict=True))
+    found = library.grad(total, [*leaves, u], allow_unused=True)  # β is in no second derivative
+    return [
+        np.zeros(t.shape) if g is None else g.numpy()
+        for g, t in zip(found, [*leaves, u], strict=True)
+    ]
+
+
+@affine_or_not
+@shapes
+def test_second_derivatives_are_those_of_the_composed_form(shape, affine):
+    leaves = inputs(shape, affine)
+    u = tg.tensor(normal(*shape, seed=9), requires_grad=True)
+    cotangents = [u, *(tg.tensor(normal(*t.shape, seed=i)) for i, t in enumerate(leaves, 20))]
+    found = second_derivatives(normalized, leaves, tg, cotangents)
+    expected = second_derivatives(composed, leaves, tg, cotangents)
+    for f, e in zip(found, expected, strict=True):
+        assert_close(f, e)
+
+
+@affine_or_not
+@pytest.mark.parametrize("shape", [(3, 2), (2, 2, 2), (2, 2, 1, 2)])
+@pytest.mark.parametrize("form", [normalized, composed])
+def test_first_and_second_derivatives_are_difference_quotients(form, shape, affine):
+    assert tg.gradcheck(form, inputs(shape, affine))
+    assert tg.gradgradcheck(form, inputs(shape, affine))
+
+
+@affine_or_not
+@shapes
+def test_output_and_first_and_second_derivatives_are_pytorchs(torch, shape, affine):
+    leaves = inputs(shape, affine)
+    u = normal(*shape, seed=9)
+    vs = [normal(*t.shape, seed=i) for i, t in enumerate(leaves, 20)]
+    theirs = [torch.tensor(t.data, requires_grad=True) for t in leaves]
+
+    def in_torch(x, *rest):
+        return torch.nn.functional.batch_norm(x, None, None, *rest, training=True)
+
+    assert_close(normalized(*leaves).detach().numpy(), in_torch(*theirs).detach().numpy())
+    ours = tg.grad(normalized(*leaves), leaves, tg.tensor(u))
+    for f, e in zip(
+        ours, torch.autograd.grad(in_torch(*theirs), theirs, torch.tensor(u)), strict=True
+    ):
+        assert_close(f.numpy(), e.numpy())
+    found = second_derivatives(
+        normalized, leaves, tg, [tg.tensor(u, requires_grad=True), *map(tg.tensor, vs)]
+    )
+    expected = second_derivatives(
+        in_torch,
+        theirs,
+        torch.autograd,
+        [torch.tensor(u, requires_grad=True), *map(torch.tensor, vs)],
+    )
+    for f, e in zip(found, expected, strict=True):
+        assert_close(f, e)
+
+
+@pytest.mark.parametrize("asking", [0, 1, 2])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_the_gradient_of_one_input_alone_is_what_it_is_among_the_others(asking, create_graph):
+    leaves = inputs((4, 3, 2, 2), affine=True)
+    cotangent = tg.tensor(normal(4, 3, 2, 2, seed=9))
+    expected = tg.grad(normalized(*leaves), leaves, cotangent)[asking]
+    for i, t in enumerate(leaves):
+        t.requires_grad = i == asking
+    normalized(*leaves).backward(cotangent, create_graph=create_graph)
+    assert_close(leaves[asking].grad.detach().numpy(), expected.numpy())
+
+
+@shapes
+def test_the_gradient_towards_x_has_no_part_along_one_or_along_x(shape):
+    """Adding a constant, or scaling, changes nothing in y (if ε = 0), so the gradient is ⟂ both."""
+    x, *rest = inputs(shape, affine=True)
+    y = normalized(x, *rest, eps=0.0)
+    (dx,) = tg.grad(y, x, tg.tensor(normal(*shape, seed=9)))
+    axes = (0, *range(2, len(shape)))
+    np.testing.assert_allclose(dx.numpy().sum(axes), 0, atol=1e-11)
+    np.testing.assert_allclose((dx.numpy() * x.data).sum(axes), 0, atol=1e-11)
+
+
+def test_with_eps_0_the_variance_is_exactly_1():
+    y = normalized(*inputs((50, 3), affine=False), eps=0.0).detach().numpy()
+    assert_close(y.var(0), np.ones(3), 1e-12)
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (2, 3, 5), (2, 3, 4, 4)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_constant_channel_becomes_exactly_beta(shape, dtype):
+    x = normal(*shape).astype(dtype)
+    x[:, 1] = 7.3  # no binary number: a mean with a rounding error would show
+    beta = np.array([0.1, 0.2, 0.3], dtype)
+    weight = tg.tensor(np.array([1.0, 1e6, 1.0], dtype))
+    y = normalized(tg.tensor(x), weight, tg.tensor(beta))
+    assert (y.numpy()[:, 1] == beta[1]).all()
+
+
+@pytest.mark.parametrize("shape", [(64, 3), (1000, 3), (16, 3, 8, 8)])
+@pytest.mark.parametrize("memory", ["channels first", "channels last"])
+def test_a_large_offset_costs_float32_no_digits(shape, memory):
+    """Mean 10,000 and sd 0.1: E[x²] − E[x]² in float32 would be noise."""
+    x = (1e4 + 0.1 * normal(*shape)).astype(np.float32)
+    if memory == "channels last":
+        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+    y = normalized(around(x), eps=1e-12).numpy()
+    axes = (0, *range(2, len(shape)))
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y.astype(float).std(axes), 1, atol=1e-3)
+    exact = x.astype(float)  # what float32 could hold of the data, in float64 from here on
+    exact = (exact - exact.mean(axes, keepdims=True)) / exact.std(axes, keepdims=True)
+    # float32 numbers near 10,000 are 0.001 apart, so that a mean among them may be 0.005 sd off
+    np.testing.assert_allclose(y, exact, atol=6e-3)
+
+
+@pytest.mark.parametrize("shape", [(300, 64), (40, 16, 14, 14)])
+def test_large_float32_batches_agree_with_float64_in_every_result(shape):
+    results = []
+    for dtype in (np.float64, np.float32):
+        leaves = [tg.tensor(t.data.astype("f4").astype(dtype)) for t in inputs(shape, affine=True)]
+        for t in leaves:
+            t.requires_grad = True
+        y = normalized(*leaves)
+        y.backward(tg.tensor(normal(*shape, seed=9).astype("f4").astype(dtype)))
+        results.append([y.detach().numpy(), *(t.grad.numpy() for t in leaves)])
+    for exact, found in zip(*results, strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-5 * np.abs(exact).max())
+
+
+def test_an_empty_batch_gives_an_empty_result_and_leaves_the_statistics():
+    """As in PyTorch, where the empty rest of some selection passes through a model."""
+    layer = nn.BatchNorm1d(3)
+    x = tg.zeros(0, 3, requires_grad=True)
+    y = layer(x)
+    y.sum().backward()
+    assert y.shape == x.grad.shape == (0, 3)
+    assert layer.running_mean.tolist() == [0, 0, 0]
+    assert layer.running_var.tolist() == [1, 1, 1]
+
+
+VIEWS = {
+    "channels last": lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1),
+    "reversed": lambda x: x[::-1, ::-1],
+    "column order": np.asfortranarray,
+    "repeated by broadcasting": lambda x: np.broadcast_to(x[..., :1], x.shape),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
+@pytest.mark.parametrize("shape", [(6, 4), (4, 3, 6, 5)])
+def test_how_the_arrays_lie_in_memory_does_not_matter(shape, view):
+    x, g = view(normal(*shape)), view(normal(*shape, seed=1))
+    results = []
+    for array, cotangent in ((x, g), (np.ascontiguousarray(x), np.ascontiguousarray(g))):
+        leaf = around(array)
+        leaf.requires_grad = True
+        y = normalized(leaf)
+        results.append([y.detach().numpy(), tg.grad(y, leaf, around(cotangent))[0].numpy()])
+    for found, expected in zip(*results, strict=True):
+        assert_close(found, expected)
+
+
+def test_inputs_are_left_alone_and_results_are_not_overwritten_by_the_next_call():
+    kept = []
+    for seed in range(4):
+        leaves = inputs((16, 8, 12, 12), affine=True, seed=10 * seed)
+        before = [t.data.copy() for t in leaves]
+        y = normalized(*leaves)
+        grads = tg.grad(y, leaves, tg.tensor(normal(*y.shape, seed=seed)))
+        for t, b in zip(leaves, before, strict=True):
+            np.testing.assert_array_equal(t.data, b)
+        arrays = [y.data, *(g.data for g in grads)]
+        kept.append((arrays, [a.copy() for a in arrays]))
+    for arrays, copies in kept:
+        for array, duplicate in zip(arrays, copies, strict=True):
+            np.testing.assert_array_equal(array, duplicate)
+
+
+def test_inference_is_one_affine_map_per_channel():
+    mean, var = np.array([1.0, -2.0]), np.array([4.0, 0.25])
+    gamma, beta = np.array([2.0, 3.0]), np.array([10.0, 20.0])
+    x = np.array([[5.0, -2.0], [1.0, -1.0]])  # x̂ = 2, 0; 0, 2
+    y = F.batch_norm(*map(tg.tensor, (x, mean, var, gamma, beta)), eps=0.0)
+    assert_close(y.numpy(), np.array([[14.0, 20.0], [10.0, 26.0]]))
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (2, 2, 2), (2, 2, 2, 1), (1, 2)])
+def test_derivatives_of_inference_are_difference_quotients(shape):
+    mean, var = tg.tensor(np.array([0.3, -0.2])), tg.tensor(np.array([0.5, 2.0]))
+
+    def infer(x, gamma, beta):
+        return F.batch_norm(x, mean, var, gamma, beta)
+
+    assert tg.gradcheck(infer, inputs(shape, affine=True))
+    assert tg.gradgradcheck(infer, inputs(shape, affine=True))
+
+
+def test_the_function_moves_the_running_statistics_only_when_training():
+    x = tg.tensor([[1.0], [3.0]])  # mean 2, unbiased variance 2
+    mean, var = tg.zeros(1), tg.ones(1)
+    F.batch_norm(x, mean, var, training=False)
+    assert (mean.item(), var.item()) == (0, 1)
+    F.batch_norm(x, mean, var, training=True, momentum=0.5)
+    assert (mean.item(), var.item()) == (1, 1.5)
+
+
+# --- the layers -------------------------------------------------------------------------------
+
+# One channel. Means 2, 3, 6; unbiased variances 2/1, 18/2, 2/1.
+BATCHES = [[1.0, 3.0], [0.0, 3.0, 6.0], [5.0, 7.0]]
+RUNNING = {  # momentum: (running mean, running variance) after each batch, by hand
+    0.1: [(0.2, 0.9 + 0.2), (0.18 + 0.3, 0.99 + 0.9), (0.432 + 0.6, 1.701 + 0.2)],
+    1.0: [(2, 2), (3, 9), (6, 2)],
+    0.0: [(0, 1), (0, 1), (0, 1)],
+    None: [(2, 2), (5 / 2, 11 / 2), (11 / 3, 13 / 3)],
+}
+
+
+@pytest.mark.parametrize("layout", ["(N, C)", "(N, C, L)", "(N, C, H, W)"])
+@pytest.mark.parametrize("momentum", RUNNING.keys())
+def test_running_statistics_follow_the_table(momentum, layout):
+    """The same values as a batch, along a signal, and in an image; a second channel is negated."""
+    layer = (nn.BatchNorm2d if "H" in layout else nn.BatchNorm1d)(2, momentum=momentum).double()
+    for count, (batch, (mean, var)) in enumerate(
+        zip(BATCHES, RUNNING[momentum], strict=True), start=1
+    ):
+        values = np.stack([batch, np.negative(batch)])  # (C, m)
+        x = {"(N, C)": values.T, "(N, C, L)": values[None], "(N, C, H, W)": values[None, :, None]}
+        layer(tg.tensor(x[layout]))
+        assert_close(layer.running_mean.numpy(), np.array([mean, -mean], float), 1e-14)
+        assert_close(layer.running_var.numpy(), np.array([var, var], float), 1e-14)
+        assert layer.num_batches_tracked.item() == count
+
+
+def test_evaluation_uses_the_running_statistics_and_changes_nothing():
+    layer = nn.BatchNorm1d(1, momentum=None, eps=0.0)
+    for batch in BATCHES:
+        layer(tg.tensor(batch).unsqueeze(1))
+    before = copy.deepcopy(layer.state_dict())
+    layer.eval()
+    y = layer(tg.tensor([[11 / 3], [11 / 3 + 2 * (13 / 3) ** 0.5]]))  # one value is enough, too
+    np.testing.assert_allclose(y.detach().numpy(), [[0.0], [2.0]], atol=1e-6)
+    np.testing.assert_allclose(layer(tg.tensor([[11 / 3]])).item(), 0, atol=1e-6)
+    for name, value in layer.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), before[name].numpy())
+
+
+def test_no_grad_does_not_stop_the_statistics_but_eval_does():
+    """They are two switches: one for gradients, one for behaviour."""
+    x = tg.tensor([[1.0], [3.0]])
+    layer = nn.BatchNorm1d(1)
+    with tg.no_grad():
+        y = layer(x)
+    np.testing.assert_allclose(y.numpy(), [[-1], [1]], atol=1e-5)  # the batch's own statistics
+    assert layer.num_batches_tracked.item() == 1
+    layer.eval()
+    assert layer(x).requires_grad  # γ and β still want a gradient
+    assert layer.num_batches_tracked.item() == 1
+
+
+def test_a_frozen_layer_still_gives_its_parameters_and_input_a_gradient():
+    layer = nn.BatchNorm1d(3).double().eval()
+    x = tg.tensor(normal(4, 3), requires_grad=True)
+    g = normal(4, 3, seed=1)
+    layer(x).backward(tg.tensor(g))
+    assert_close(x.grad.numpy(), g / np.sqrt(1 + 1e-5))
+    assert_close(layer.weight.grad.numpy(), (g * x.data).sum(0) / np.sqrt(1 + 1e-5))
+    assert_close(layer.bias.grad.numpy(), g.sum(0))
+
+
+def test_without_running_statistics_evaluation_uses_the_batch():
+    layer = nn.BatchNorm1d(2, track_running_stats=False)
+    assert list(layer.state_dict()) == ["weight", "bias"]
+    assert layer.running_mean is layer.running_var is layer.num_batches_tracked is None
+    x = tg.tensor(normal(5, 2))
+    layer.double()
+    trained, evaluated = layer(x), layer.eval()(x)
+    assert_close(evaluated.detach().numpy(), trained.detach().numpy())
+    assert_close(evaluated.detach().numpy().mean(0), np.zeros(2), 1e-12)
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        layer(x[:1])
+
+
+def test_without_affine_there_are_no_parameters():
+    layer = nn.BatchNorm2d(3, affine=False)
+    assert layer.weight is layer.bias is None
+    assert list(layer.parameters()) == []
+    assert list(layer.state_dict()) == ["running_mean", "running_var", "num_batches_tracked"]
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm1d, nn.BatchNorm2d])
+def test_without_bias_there_is_only_a_scale(kind):
+    """`bias` is keyword-only, as in PyTorch."""
+    layer = kind(3, bias=False)
+    assert layer.bias is None
+    assert list(layer.state_dict())[:2] == ["weight", "running_mean"]
+    assert list(kind(3, affine=False, bias=True).parameters()) == []
+    with pytest.raises(TypeError):
+        kind(3, 1e-5, 0.1, True, True, False)
+
+
+def test_a_new_layer_starts_from_pytorchs_state():
+    state = {name: value.tolist() for name, value in nn.BatchNorm1d(2).state_dict().items()}
+    assert state == {
+        "weight": [1, 1],
+        "bias": [0, 0],
+        "running_mean": [0, 0],
+        "running_var": [1, 1],
+        "num_batches_tracked": 0,
+    }
+
+
+def test_reset_running_stats_goes_back_to_the_start_and_keeps_the_parameters():
+    layer = nn.BatchNorm1d(1)
+    layer.weight.data[...] = 5
+    layer(tg.tensor([[1.0], [3.0]]))
+    layer.reset_running_stats()
+    state = [value.tolist() for value in layer.state_dict().values()]
+    assert state == [[5], [0], [0], [1], 0]
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (1, 3, 1), (1, 3, 1, 1)])
+@pytest.mark.parametrize("tracking", [True, False])
+def test_one_value_per_channel_is_refused_and_changes_nothing(shape, tracking):
+    """PyTorch has counted the batch by then; here nothing is changed before an error."""
+    layer = layer_for(shape, track_running_stats=tracking)
+    before = copy.deepcopy(layer.state_dict())
+    with pytest.raises(ValueError, match=r"BatchNorm.d\(3.*more than 1 value.*\(1, 3"):
+        layer(tg.tensor(normal(*shape).astype(np.float32)))
+    for name, value in layer.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), before[name].numpy())
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "named"),
+    [
+        (nn.BatchNorm1d(3), (4,), r"(?=.*BatchNorm1d)(?=.*\(4,\))"),
+        (nn.BatchNorm1d(3), (2, 3, 4, 4), r"(?=.*BatchNorm1d)(?=.*\(2, 3, 4, 4\))"),
+        (nn.BatchNorm2d(3), (2, 3), r"(?=.*BatchNorm2d)(?=.*\(2, 3\))"),
+        (nn.BatchNorm2d(3), (3, 4, 4), r"(?=.*BatchNorm2d)(?=.*\(3, 4, 4\))"),
+        (nn.BatchNorm1d(3), (2, 4), r"(?=.*BatchNorm1d\(3)(?=.*\(2, 4\))"),
+        (nn.BatchNorm2d(3), (2, 5, 4, 4), r"(?=.*BatchNorm2d\(3)(?=.*\(2, 5, 4, 4\))"),
+    ],
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_a_wrong_input_is_refused_by_name_and_changes_nothing(layer, shape, named, training):
+    layer.train(training)
+    with pytest.raises(ValueError, match=named):
+        layer(tg.zeros(*shape))
+    assert layer.num_batches_tracked.item() == 0
+    assert layer.running_mean.tolist() == [0, 0, 0]
+
+
+def test_an_input_of_another_dtype_is_refused_and_changes_nothing():
+    """float64 data in a float32 layer would otherwise turn the rest of the network to float64."""
+    for layer in (nn.BatchNorm1d(2), nn.BatchNorm1d(2).eval()):
+        for dtype in ("float64", "int64"):
+            with pytest.raises((TypeError, ValueError), match=dtype):
+                layer(tg.ones(4, 2, dtype=dtype))
+        assert layer.num_batches_tracked.item() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"running_mean": tg.zeros(3)}, r"(?=.*running_mean)(?=.*\(2,\))(?=.*\(3,\))"),
+        ({"running_var": tg.zeros(1)}, r"(?=.*running_var)(?=.*\(2,\))(?=.*\(1,\))"),
+        ({"weight": tg.zeros(2, 1)}, r"(?=.*weight)(?=.*\(2,\))(?=.*\(2, 1\))"),
+        ({"bias": tg.zeros(3)}, r"(?=.*bias)(?=.*\(2,\))(?=.*\(3,\))"),
+        ({"eps": -1e-5}, "eps.*-1e-05"),
+        ({"running_mean": None, "training": False}, "running_mean"),
+        ({"running_var": None, "training": False}, "running_var"),
+        ({"input": tg.zeros(4)}, r"\(4,\)"),
+        ({"input": tg.zeros(4, 2, dtype=tg.int64)}, "int64"),
+        ({"input": tg.zeros(1, 2)}, r"more than 1 value.*\(1, 2\)"),
+    ],
+)
+def test_wrong_arguments_of_the_function_are_refused_by_name(options, named):
+    right = {
+        "input": tg.zeros(4, 2),
+        "running_mean": tg.zeros(2),
+        "running_var": tg.ones(2),
+        "training": True,
+    }
+    F.batch_norm(**right)
+    with pytest.raises((TypeError, ValueError), match=named):
+        F.batch_norm(**right | options)
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.7, None])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(6, 3), (2, 3, 5), (3, 3, 4, 4)])
+@pytest.mark.parametrize("tracking", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_through_training_and_evaluation_is_pytorchs(
+    torch, shape, dtype, momentum, tracking, bias
+):
+    options = {"momentum": momentum, "track_running_stats": tracking, "bias": bias}
+    ours = layer_for(shape, **options).to(dtype)
+    theirs = getattr(torch.nn, type(ours).__name__)(3, **options).to(getattr(torch, dtype))
+    tolerance = 1e-12 if dtype == "float64" else 1e-5
+    for step in range(4):
+        if step == 3:
+            ours.eval(), theirs.eval()
+        x = (2 * normal(*shape, seed=step) + step).astype(dtype)
+        g = normal(*shape, seed=step + 10).astype(dtype)
+        y, t = ours(tg.tensor(x)), theirs(torch.tensor(x))
+        y.backward(tg.tensor(g))
+        t.backward(torch.tensor(g))
+        assert_close(y.detach().numpy(), t.detach().numpy(), tolerance)
+        for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert_close(p.grad.numpy(), q.grad.numpy(), tolerance)
+        state, expected = ours.state_dict(), theirs.state_dict()
+        assert list(state) == list(expected)
+        for name, value in state.items():
+            assert_close(value.numpy(), expected[name].numpy(), tolerance)

@@ -1,0 +1,505 @@
+"""Linear maps, activations, losses and dropout: by hand, by difference quotients, by PyTorch."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinygrad_bn as tg
+
+F = tg.functional
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def leaf(*shape, seed=0):
+    return tg.tensor(normal(*shape, seed=seed), requires_grad=True)
+
+
+def assert_close(found, expected, tolerance=1e-12):
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance, strict=True)
+
+
+def assert_same_as_torch(torch, ours, theirs, *arrays):
+    """The output and every gradient, under one random cotangent."""
+    xs = [tg.tensor(a, requires_grad=True) for a in arrays]
+    ts = [torch.tensor(a, requires_grad=True) for a in arrays]
+    y, t = ours(*xs), theirs(*ts)
+    assert_close(y.detach().numpy(), t.detach().numpy())
+    cotangent = normal(*y.shape, seed=99)
+    y.backward(tg.tensor(np.asarray(cotangent)))
+    t.backward(torch.tensor(cotangent))
+    for x, s in zip(xs, ts, strict=True):
+        assert_close(x.grad.numpy(), s.grad.numpy())
+
+
+# --- linear -----------------------------------------------------------------------------------
+
+linear_shapes = pytest.mark.parametrize("shape", [(4,), (3, 4), (0, 4), (2, 3, 4), (2, 1, 3, 4)])
+
+
+@linear_shapes
+def test_linear_is_a_sum_of_products_for_any_number_of_leading_axes(shape):
+    x, w, b = normal(*shape), normal(5, 4, seed=1), normal(5, seed=2)
+    expected = np.zeros((*shape[:-1], 5))
+    for i in np.ndindex(shape[:-1]):
+        for o in range(5):
+            expected[(*i, o)] = sum(x[(*i, k)] * w[o, k] for k in range(4)) + b[o]
+    assert_close(F.linear(tg.tensor(x), tg.tensor(w), tg.tensor(b)).numpy(), expected)
+    assert_close(F.linear(tg.tensor(x), tg.tensor(w)).numpy(), expected - b)
+
+
+@linear_shapes
+def test_linear_and_its_gradients_are_pytorchs(torch, shape):
+    arrays = normal(*shape), normal(5, 4, seed=1), normal(5, seed=2)
+    assert_same_as_torch(torch, F.linear, torch.nn.functional.linear, *arrays)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 2, 3)])
+def test_first_and_second_derivatives_of_linear_are_difference_quotients(shape):
+    inputs = leaf(*shape), leaf(2, 3, seed=1), leaf(2, seed=2)
+    assert tg.gradcheck(F.linear, inputs)
+    assert tg.gradgradcheck(F.linear, inputs)
+
+
+def test_a_bias_is_not_changed_by_the_sum_it_is_added_to():
+    x, w, b = tg.ones(2, 3), tg.ones(4, 3), tg.ones(4)
+    assert F.linear(x, w, b).tolist() == [[4.0] * 4] * 2
+    assert b.tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("shapes", "error", "named"),
+    [
+        (((2, 3), (5, 4)), ValueError, r"(?=.*\(2, 3\))(?=.*\(5, 4\))"),
+        (((3,), (5, 4)), ValueError, r"(?=.*\(3,\))(?=.*\(5, 4\))"),
+        (((2, 4), (5, 4), (4,)), ValueError, r"(?=.*\(5,\))(?=.*\(4,\))"),
+        (((2, 4), (5, 4), (5, 1)), ValueError, r"(?=.*\(5,\))(?=.*\(5, 1\))"),
+        (((), (5, 4)), ValueError, r"(?=.*\(\))(?=.*\(5, 4\))"),
+    ],
+)
+def test_shapes_that_do_not_fit_linear_are_refused_by_name(shapes, error, named):
+    with pytest.raises(error, match=named):
+        F.linear(*(tg.zeros(shape) for shape in shapes))
+
+
+@pytest.mark.parametrize("dtypes", [("f8", "f4", "f4"), ("f4", "f8", "f4"), ("f4", "f4", "f8")])
+def test_mixed_dtypes_in_linear_are_refused_by_name(dtypes):
+    shapes = (2, 3), (4, 3), (4,)
+    with pytest.raises(TypeError, match="float64"):
+        F.linear(*(tg.zeros(s, dtype=d) for s, d in zip(shapes, dtypes, strict=True)))
+
+
+# --- activations ------------------------------------------------------------------------------
+
+ACTIVATIONS = {
+    "relu": lambda x: max(x, 0.0),
+    "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
+    "tanh": math.tanh,
+}
+activations = pytest.mark.parametrize("name", ACTIVATIONS)
+
+
+@activations
+def test_an_activation_is_its_formula_element_by_element(name):
+    x = 3 * normal(2, 3, 4)
+    expected = np.vectorize(ACTIVATIONS[name])(x)
+    assert_close(getattr(F, name)(tg.tensor(x)).numpy(), expected)
+
+
+@activations
+def test_derivatives_of_an_activation_are_difference_quotients(name):
+    assert tg.gradcheck(getattr(F, name), leaf(3, 4))
+    assert tg.gradgradcheck(getattr(F, name), leaf(3, 4))
+
+
+@activations
+def test_an_activation_and_its_gradient_are_pytorchs(torch, name):
+    x = np.concatenate([normal(10), [0.0, -0.0, 50.0, -50.0, 1000.0, -1000.0]])
+    assert_same_as_torch(torch, getattr(F, name), getattr(torch.nn.functional, name), x)
+
+
+def test_far_out_activations_reach_their_limits_without_a_warning():
+    x = tg.tensor([-1e4, 1e4], requires_grad=True)
+    for name, limits in (("sigmoid", [0, 1]), ("tanh", [-1, 1]), ("relu", [0, 1e4])):
+        y = getattr(F, name)(x)
+        assert y.tolist() == limits
+        (slope,) = tg.grad(y, x, tg.tensor([3.0, 7.0]))
+        assert slope.tolist() == ([0, 7] if name == "relu" else [0, 0])
+
+
+def test_relu_has_slope_0_at_0():
+    x = tg.tensor([-1.0, 0.0, 2.0], requires_grad=True)
+    F.relu(x).backward(tg.tensor([5.0, 7.0, 11.0]))
+    assert x.grad.tolist() == [0, 0, 11]
+
+
+# --- softmax ----------------------------------------------------------------------------------
+
+softmax_cases = pytest.mark.parametrize(
+    ("shape", "dim"), [((4,), 0), ((3, 4), 1), ((3, 4), 0), ((3, 4), -2), ((2, 3, 4), 1)]
+)
+
+
+@softmax_cases
+def test_softmax_is_its_formula(shape, dim):
+    x = normal(*shape)
+    e = np.exp(x)
+    expected = e / e.sum(dim, keepdims=True)
+    assert_close(F.softmax(tg.tensor(x), dim).numpy(), expected)
+    assert_close(F.log_softmax(tg.tensor(x), dim).numpy(), np.log(expected))
+
+
+@softmax_cases
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_and_its_gradient_are_pytorchs(torch, name, shape, dim):
+    assert_same_as_torch(
+        torch,
+        lambda x: getattr(F, name)(x, dim),
+        lambda x: getattr(torch.nn.functional, name)(x, dim),
+        3 * normal(*shape),
+    )
+
+
+@softmax_cases
+@pytest.mark.parametrize("function", [F.softmax, F.log_softmax])
+def test_derivatives_of_softmax_are_difference_quotients(function, shape, dim):
+    assert tg.gradcheck(lambda x: function(x, dim), leaf(*shape))
+    assert tg.gradgradcheck(lambda x: function(x, dim), leaf(*shape))
+
+
+def test_softmax_of_huge_scores_neither_overflows_nor_loses_its_logarithm():
+    x = tg.tensor([[1e4, 0.0, -1e4], [-1e30, -1e30, -1e30]])
+    third = 1 / 3
+    np.testing.assert_allclose(F.softmax(x, 1).numpy(), [[1, 0, 0], [third] * 3], rtol=1e-6)
+    expected = [[0, -1e4, -2e4], [-math.log(3)] * 3]
+    np.testing.assert_allclose(F.log_softmax(x, 1).numpy(), expected, rtol=1e-6)
+
+
+def test_a_score_of_minus_infinity_is_a_probability_of_0():
+    """The usual way of masking a class."""
+    x = tg.tensor([0.0, -math.inf, 0.0])
+    assert F.softmax(x, 0).tolist() == [0.5, 0, 0.5]
+    assert F.log_softmax(x, 0).tolist()[1] == -math.inf
+
+
+@pytest.mark.parametrize("function", [F.softmax, F.log_softmax])
+def test_a_wrong_softmax_is_refused_by_name(function):
+    with pytest.raises((IndexError, ValueError), match="2"):
+        function(tg.zeros(3, 4), 2)
+    with pytest.raises((TypeError, ValueError), match="int64"):
+        function(tg.arange(3), 0)
+
+
+# --- losses -----------------------------------------------------------------------------------
+
+reductions = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+score_shapes = pytest.mark.parametrize("shape", [(5,), (4, 5), (3, 5, 2), (2, 5, 3, 2)], ids=str)
+smoothings = pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 1.0])
+weightings = pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+
+
+def labels_for(shape, classes=5, ignore=None):
+    """Class indices for scores of `shape`, every third of them ignored if asked."""
+    labels = np.random.default_rng(7).integers(0, classes, shape[:1] * (len(shape) > 1) + shape[2:])
+    if ignore is not None and labels.ndim:
+        labels.flat[::3] = ignore
+    return labels
+
+
+def probabilities_for(shape):
+    e = np.exp(normal(*shape, seed=8))
+    return e / e.sum(0 if len(shape) == 1 else 1, keepdims=True)
+
+
+CLASS_WEIGHTS = np.array([0.5, 2.0, 0.0, 1.0, 3.0])
+
+
+def cross_entropy_by_definition(x, target, weight, ignore_index, reduction, label_smoothing):
+    """Sample by sample, from PyTorch's documentation."""
+    if x.ndim == 1:
+        x, target = x[None], np.asarray(target)[None]
+    classes = x.shape[1]
+    indices = target.dtype.kind == "i"
+    places = np.moveaxis(x, 1, -1)[..., 0].shape
+    losses, total = np.zeros(places), 0.0
+    for at in np.ndindex(places):
+        scores = x[(at[0], slice(None), *at[1:])]
+        logp = [s - math.log(sum(math.exp(v) for v in scores)) for s in scores]
+        if indices:
+            label = target[at]
+            if label == ignore_index:
+                continue
+            t = [float(c == label) for c in range(classes)]
+            total += weight[label]
+        else:
+            t = target[(at[0], slice(None), *at[1:])]
+            total += 1
+        t = [(1 - label_smoothing) * p + label_smoothing / classes for p in t]
+        losses[at] = -sum(weight[c] * t[c] * logp[c] for c in range(classes))
+    if reduction == "none":
+        return losses
+    return losses.sum() / (total if reduction == "mean" else 1)
+
+
+@reductions
+@smoothings
+@weightings
+@pytest.mark.parametrize("kind", ["indices", "ignoring 2", "ignoring -100", "probabilities"])
+@pytest.mark.parametrize("shape", [(4, 5), (3, 5, 2)])
+def test_cross_entropy_is_its_definition(shape, kind, weighted, label_smoothing, reduction):
+    ignore = {"ignoring 2": 2, "ignoring -100": -100}.get(kind)
+    x = normal(*shape)
+    target = probabilities_for(shape) if kind == "probabilities" else labels_for(shape, 5, ignore)
+    options = {
+        "ignore_index": -100 if ignore is None else ignore,
+        "reduction": reduction,
+        "label_smoothing": label_smoothing,
+    }
+    w = CLASS_WEIGHTS if weighted else np.ones(5)
+    found = F.cross_entropy(
+        tg.tensor(x), tg.tensor(target), tg.tensor(w) if weighted else None, **options
+    )
+    expected = cross_entropy_by_definition(x, target, w, **options)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+@reductions
+@smoothings
+@weightings
+@score_shapes
+@pytest.mark.parametrize("ignore", [None, 2, -100])
+def test_cross_entropy_of_class_indices_is_pytorchs(
+    torch, shape, weighted, label_smoothing, reduction, ignore
+):
+    labels = labels_for(shape, 5, ignore)
+    options = {"reduction": reduction, "label_smoothing": label_smoothing}
+    if ignore is not None:
+        options["ignore_index"] = ignore
+    assert_same_as_torch(
+        torch,
+        lambda x: F.cross_entropy(
+            x, tg.tensor(labels), tg.tensor(CLASS_WEIGHTS) if weighted else None, **options
+        ),
+        lambda x: torch.nn.functional.cross_entropy(
+            x, torch.tensor(labels), torch.tensor(CLASS_WEIGHTS) if weighted else None, **options
+        ),
+        normal(*shape),
+    )
+
+
+@reductions
+@smoothings
+@weightings
+@score_shapes
+def test_cross_entropy_of_class_probabilities_is_pytorchs(
+    torch, shape, weighted, label_smoothing, reduction
+):
+    """They may want a gradient, too (distillation)."""
+    options = {"reduction": reduction, "label_smoothing": label_smoothing}
+    assert_same_as_torch(
+        torch,
+        lambda x, t: F.cross_entropy(
+            x, t, tg.tensor(CLASS_WEIGHTS) if weighted else None, **options
+        ),
+        lambda x, t: torch.nn.functional.cross_entropy(
+            x, t, torch.tensor(CLASS_WEIGHTS) if weighted else None, **options
+        ),
+        normal(*shape),
+        probabilities_for(shape),
+    )
+
+
+def test_cross_entropy_of_a_worked_example():
+    """Scores 0, ln 2, ln 5: probabilities 1/8, 2/8, 5/8."""
+    scores = tg.tensor([[0.0, math.log(2), math.log(5)]] * 2, dtype=tg.float64, requires_grad=True)
+    loss = F.cross_entropy(scores, tg.tensor([1, 2]))
+    assert loss.item() == pytest.approx((math.log(4) + math.log(8 / 5)) / 2, abs=1e-15)
+    loss.backward()  # (probability - one hot) / 2
+    np.testing.assert_allclose(
+        scores.grad.numpy(), np.array([[1, -6, 5], [1, 2, -3]]) / 16, atol=1e-15
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"weight": tg.tensor(CLASS_WEIGHTS[:3])},
+        {"label_smoothing": 0.2, "ignore_index": 1},
+        {"reduction": "none"},
+    ],
+)
+def test_derivatives_of_cross_entropy_are_difference_quotients(options):
+    labels = tg.tensor([2, 1, 0])
+    scores = leaf(3, 3)
+    assert tg.gradcheck(lambda x: F.cross_entropy(x, labels, **options), scores)
+    assert tg.gradgradcheck(lambda x: F.cross_entropy(x, labels, **options), scores)
+
+
+def test_huge_scores_give_a_finite_loss_and_gradient_in_float32():
+    scores = tg.tensor([[1e4, -1e4], [1e4, -1e4]], requires_grad=True)
+    loss = F.cross_entropy(scores, tg.tensor([0, 1]), reduction="none")
+    assert loss.tolist() == [0, 2e4]
+    (g,) = tg.grad(loss, scores, tg.tensor([3.0, 5.0]))
+    assert g.tolist() == [[0, 0], [5, -5]]
+
+
+def test_a_class_masked_with_minus_infinity_costs_nothing_unless_it_is_the_label():
+    scores = tg.tensor([[0.0, -math.inf, 0.0]], requires_grad=True)
+    loss = F.cross_entropy(scores, tg.tensor([0]))
+    assert loss.item() == pytest.approx(math.log(2))
+    loss.backward()
+    assert scores.grad.tolist() == [[-0.5, 0, 0.5]]
+    assert F.cross_entropy(scores, tg.tensor([1])).item() == math.inf
+
+
+def test_float32_scores_give_a_float32_loss_and_gradient():
+    for target in (tg.tensor([1, 0]), tg.tensor([[0.5, 0.5], [1.0, 0.0]])):
+        for weight in (None, tg.tensor([1.0, 2.0])):
+            scores = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+            loss = F.cross_entropy(scores, target, weight, label_smoothing=0.1)
+            loss.backward()
+            assert loss.dtype == scores.grad.dtype == tg.float32
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")  # 0/0 is what is asked for here
+def test_the_mean_of_no_losses_is_nan_as_in_pytorch():
+    scores, ignored = tg.zeros(2, 3), tg.tensor([-100, -100])
+    assert math.isnan(F.cross_entropy(scores, ignored).item())
+    weightless = tg.tensor([0.0, 1.0, 1.0])
+    assert math.isnan(F.cross_entropy(scores, tg.tensor([0, 0]), weightless).item())
+    assert F.cross_entropy(scores, ignored, reduction="sum").item() == 0
+    assert F.cross_entropy(scores, ignored, reduction="none").tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"target": tg.tensor([0, 3])}, r"\b3\b.*\[0, 3\)"),
+        ({"target": tg.tensor([0, -1])}, r"-1\b"),
+        ({"target": tg.tensor([0, -100]), "ignore_index": -1}, "-100"),
+        ({"target": tg.tensor([0, 1, 2])}, r"\(3,\)"),
+        ({"target": tg.tensor([[0, 1]])}, r"\(1, 2\)"),
+        ({"target": tg.tensor([True, False])}, "bool"),
+        ({"target": tg.tensor([0.0, 1.0])}, r"\(2,\)"),
+        ({"weight": tg.ones(2)}, r"(?=.*weight)(?=.*\(3,\))(?=.*\(2,\))"),
+        ({"weight": tg.ones(3, dtype=tg.float64)}, "float64"),
+        ({"reduction": "average"}, "'average'"),
+        ({"label_smoothing": -0.1}, r"label_smoothing.*-0\.1"),
+        ({"label_smoothing": 1.5}, r"label_smoothing.*1\.5"),
+        ({"label_smoothing": math.nan}, "label_smoothing.*nan"),
+        ({"input": tg.zeros(2, 3, dtype=tg.int64)}, "int64"),
+        ({"input": tg.tensor(1.0)}, r"\(\)"),
+    ],
+)
+def test_a_wrong_cross_entropy_is_refused_by_name(arguments, named):
+    right = {"input": tg.zeros(2, 3), "target": tg.tensor([0, 1])}
+    F.cross_entropy(**right)
+    with pytest.raises((TypeError, ValueError), match=named):
+        F.cross_entropy(**right | arguments)
+
+
+@reductions
+def test_mean_squared_error_by_hand(reduction):
+    x, t = tg.tensor([[1.0, 2.0], [3.0, 5.0]]), tg.tensor([[1.0, 0.0], [0.0, 1.0]])
+    expected = {"mean": 29 / 4, "sum": 29, "none": [[0, 4], [9, 16]]}[reduction]
+    assert F.mse_loss(x, t, reduction).tolist() == expected
+    assert F.mse_loss(x, t).item() == 29 / 4  # the mean is the default
+
+
+@reductions
+def test_mean_squared_error_and_its_gradients_are_pytorchs(torch, reduction):
+    assert_same_as_torch(
+        torch,
+        lambda x, t: F.mse_loss(x, t, reduction=reduction),
+        lambda x, t: torch.nn.functional.mse_loss(x, t, reduction=reduction),
+        normal(3, 4),
+        normal(3, 4, seed=1),
+    )
+
+
+def test_derivatives_of_mean_squared_error_are_difference_quotients():
+    assert tg.gradcheck(F.mse_loss, (leaf(2, 3), leaf(2, 3, seed=1)))
+    assert tg.gradgradcheck(F.mse_loss, (leaf(2, 3), leaf(2, 3, seed=1)))
+
+
+def test_a_wrong_mean_squared_error_is_refused_by_name():
+    """(N, 1) against (N,) would silently become an (N, N) of differences."""
+    with pytest.raises(ValueError, match=r"(?=.*\(3, 1\))(?=.*\(3,\))"):
+        F.mse_loss(tg.zeros(3, 1), tg.zeros(3))
+    with pytest.raises(ValueError, match="'avg'"):
+        F.mse_loss(tg.zeros(3), tg.zeros(3), reduction="avg")
+
+
+# --- dropout ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_dropout_zeroes_with_probability_p_and_keeps_the_mean(p):
+    n = 100_000
+    y = F.dropout(tg.ones(n), p).numpy()
+    zeros = (y == 0).sum()
+    assert abs(zeros - n * p) < 5 * math.sqrt(n * p * (1 - p))  # five standard deviations
+    np.testing.assert_allclose(y[y != 0], 1 / (1 - p), rtol=1e-6)
+    assert y.dtype == np.float32
+
+
+def test_dropout_takes_elements_independently_of_each_other():
+    y = F.dropout(tg.ones(200, 200), 0.5).numpy() - 1  # +1 or -1
+    for shift in ((0, 1), (1, 0), (1, 1)):
+        correlation = (y * np.roll(y, shift, (0, 1))).mean()
+        assert abs(correlation) < 5 / 200
+
+
+def test_dropout_repeats_with_the_seed_and_differs_without_it():
+    x = tg.ones(1000)
+    tg.manual_seed(3)
+    first, second = F.dropout(x).tolist(), F.dropout(x).tolist()
+    tg.manual_seed(3)
+    assert F.dropout(x).tolist() == first
+    assert first != second
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_gradient_of_dropout_passes_where_the_value_did(dtype):
+    x = tg.tensor(normal(50).astype(dtype), requires_grad=True)
+    g = normal(50, seed=1).astype(dtype)
+    y = F.dropout(x, 0.3)
+    y.backward(tg.tensor(g))
+    scale = (y.detach().numpy() != 0) / 0.7
+    np.testing.assert_allclose(y.detach().numpy(), x.data * scale, rtol=1e-6)
+    np.testing.assert_allclose(x.grad.numpy(), g * scale, rtol=1e-6)
+    assert y.dtype == x.grad.dtype == dtype
+    assert 0 < (scale == 0).sum() < 50
+
+
+def test_dropout_is_the_identity_in_evaluation_and_at_0_and_nothing_is_left_at_1():
+    x = tg.tensor(normal(20), requires_grad=True)
+    for y in (F.dropout(x, 0.9, training=False), F.dropout(x, 0.0)):
+        assert y.tolist() == x.tolist()
+    gone = F.dropout(x, 1.0)
+    assert gone.tolist() == [0] * 20
+    (g,) = tg.grad(gone, x, tg.tensor(normal(20, seed=1)))
+    assert g.tolist() == [0] * 20
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.5, math.nan])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_wrong_probability_is_refused_by_name(p, training):
+    with pytest.raises(ValueError, match=f"p .*{p}"):
+        F.dropout(tg.ones(3), p, training)
+
+
+def test_dropout_of_integers_is_refused_by_name():
+    """In PyTorch as well: 1/(1 - p) does not fit in an integer."""
+    with pytest.raises((TypeError, ValueError), match="int64"):
+        F.dropout(tg.arange(4), 0.3)
+
+
+def test_convolution_pooling_and_batch_normalization_are_found_here_as_in_pytorch():
+    for name in ("conv2d", "max_pool2d", "avg_pool2d", "batch_norm"):
+        assert callable(getattr(F, name))
+    assert tg.nn.functional is F
