@@ -1,13 +1,12 @@
 """tinygrad_bn: a small automatic-differentiation framework to read, and to train with.
 
-The files in reading order: engine, memory, tensor, gradcheck, conv, batchnorm, functional, nn,
+The files in reading order: engine, memory, tensor, conv, batchnorm, functional, nn,
 lr_scheduler, optim, data. Each imports only from those before it.
 """
 
 from . import data, functional, nn, optim
 from .batchnorm import fold_batch_norm, population_statistics
 from .engine import grad, is_grad_enabled, no_grad
-from .gradcheck import gradcheck, gradgradcheck
 from .tensor import (
     Tensor, arange, bool_, cat, float32, float64, int64, manual_seed, ones, randn, stack, tensor,
     where, zeros,
@@ -17,7 +16,6 @@ bool = bool_
 
 __all__ = [
     "Tensor", "arange", "bool", "cat", "data", "float32", "float64", "fold_batch_norm",
-    "functional", "grad",
-    "gradcheck", "gradgradcheck", "int64", "is_grad_enabled", "manual_seed", "nn", "no_grad",
-    "ones", "optim", "population_statistics", "randn", "stack", "tensor", "where", "zeros",
+    "functional", "grad", "int64", "is_grad_enabled", "manual_seed", "nn", "no_grad", "ones",
+    "optim", "population_statistics", "randn", "stack", "tensor", "where", "zeros",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""[6] Batch normalization (Ioffe & Szegedy 2015, arXiv 1502.03167): the centre piece.
+"""[5] Batch normalization (Ioffe & Szegedy 2015, arXiv 1502.03167): the centre piece.
 
 After this file you know what batch normalization computes in training (Algorithm 1), what its
 gradient is (section 3), what it computes at inference (Algorithm 2, section 3.1), and how it
@@ -124,8 +124,8 @@ def closed_form(
     return dx, dgamma, dbeta
 
 
-# The kernels see (N, C, …) as a matrix (m, C). As a ufunc's inner loop is one row long, they take it
-# as (m/r, r·C), and repeat r times what is per channel.
+# The kernels see (N, C, …) as a matrix (m, C). As a ufunc's inner loop is one row long, they take
+# it as (m/r, r·C), and repeat r times what is per channel.
 
 
 def _wide(x: Array, r: int) -> Array:
@@ -144,12 +144,14 @@ def _unwide(matrix: Array, shape: tuple[int, ...]) -> Array:
 def _sum(matrix: Array, r: int) -> Array:
     """The sum over each channel. A product with ones is the fastest sum over rows there is."""
     total: Array = np.ones(len(matrix), matrix.dtype) @ matrix
-    return total.reshape(r, -1).sum(0) if r > 1 else total
+    return np.asarray(total.reshape(r, -1).sum(0)) if r > 1 else total
 
 
 def _centre(x: Array, mean: Array, r: int) -> Array:
     """x − mean, in memory of its own."""
-    return np.subtract(x, np.tile(mean, r), out=empty(x.shape, x.dtype))
+    centred = empty(x.shape, x.dtype)
+    np.subtract(x, np.tile(mean, r), out=centred)
+    return centred
 
 
 # --- inference and the population's statistics ----------------------------------------------------
@@ -174,9 +176,8 @@ def check_batch(shape: tuple[int, ...], layer: str) -> None:
     """ValueError if a channel has a single value: normalizing would make it 0, whatever it is."""
     if shape[0] * math.prod(shape[2:]) == 1:
         raise ValueError(
-            f"{layer}: expected more than 1 value per channel when training, got input size"
-            f" {shape}. Usually the last batch of an epoch has a single sample: drop it"
-            " (drop_last=True), or call .eval() to use the running statistics"
+            f"{layer}: expected more than 1 value per channel when training, got input {shape}."
+            " Is it a last batch of one sample? Use drop_last=True, or .eval() for inference"
         )
 
 

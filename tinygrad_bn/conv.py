@@ -1,4 +1,4 @@
-"""[5] Convolution and pooling, as matrix products and strided views.
+"""[4] Convolution and pooling, as matrix products and strided views.
 
     y[n, o, i, j] = b[o] + Σ_{c,u,v} w[o, c, u, v] · x[n, c, i·s + u·d − p, j·s + v·d − p]
 
@@ -90,7 +90,7 @@ class Window:
         reach = [d * (k - 1) + 1 for _, k, _, d, _ in self.per_axis()]
         view = np.lib.stride_tricks.sliding_window_view(frame, reach, (1, 2))
         view = view[:, ::sh, ::sw, :, ::dh, ::dw]  # (N, OH, OW, C, KH, KW)
-        grouped = view.reshape(*view.shape[:3], groups, -1, *self.kernel)
+        grouped = view.reshape(*view.shape[:3], groups, frame.shape[3] // groups, *self.kernel)
         return grouped.transpose(0, 1, 2, 5, 6, 3, 4)
 
     def chunks(self, images: int, channels: int, itemsize: int) -> list[slice]:
@@ -246,8 +246,8 @@ def conv2d(
 
 
 # --- pooling --------------------------------------------------------------------------------------
-# Once it is known which input is the largest, max pooling is linear: an output is the sum of its taps
-# with weight 1 for the one that won, and 0 for the others. `_collect` is that sum, and `_route` its
+# Once it is known which input is the largest, max pooling is linear: an output is the sum of its
+# taps, with weight 1 for the one that won and 0 for the others. `_collect` is that sum, `_route` its
 # transpose. `winners()` gives for each tap in turn where it won.
 
 

@@ -1,4 +1,4 @@
-"""[11] Data: the IDX format, the MNIST digits that ship with this package, and mini-batches."""
+"""[10] Data: the IDX format, the MNIST digits that ship with this package, and mini-batches."""
 
 import gzip
 import math

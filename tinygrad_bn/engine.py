@@ -1,8 +1,8 @@
 """[1] The engine: reverse-mode automatic differentiation as one walk over a recorded graph.
 
-After this file you know how a framework finds the gradient of a number with respect to everything
-it was computed from. An operation y = f(x) has a Jacobian ∂y/∂x, far too large to write down, but
-all the chain rule asks of it is one product: given g = ∂L/∂y, the gradient towards x is
+After this file you know how a framework finds the gradient of a number by all that it was computed
+from. An operation y = f(x) has a Jacobian ∂y/∂x, far too large to write down; but all the chain
+rule asks of it is one product: given g = ∂L/∂y, the gradient towards x is
 
     ∂L/∂x = gᵀ · ∂y/∂x        the vector-Jacobian product (vjp)
 
@@ -66,8 +66,7 @@ def grad_mode(enabled: bool) -> Iterator[None]:
 def no_grad() -> Any:
     """Do not record: `with no_grad(): ...`, or `@no_grad()` above a function.
 
-    It saves the graph's memory. Layers do not look at it: `train()` and `eval()` say whether batch
-    normalization uses batch or running statistics.
+    It saves memory. Layers do not look at it: how they behave, `train()` and `eval()` say.
     """
     return grad_mode(False)
 

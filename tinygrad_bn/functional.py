@@ -1,4 +1,4 @@
-"""[7] The functions of `torch.nn.functional`: layers without state.
+"""[6] The functions of `torch.nn.functional`: layers without state.
 
 Activations, the softmax family, losses and dropout. Convolution, pooling and batch normalization
 are re-exported from the two files before.
@@ -48,11 +48,9 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
 
 
 def _reduced(losses: Tensor, reduction: str, divisor: float | None = None) -> Tensor:
-    if reduction == "none":
-        return losses
-    if reduction == "mean":
-        return losses.mean() if divisor is None else losses.sum() / divisor
-    return losses.sum()
+    if reduction != "mean":
+        return losses.sum() if reduction == "sum" else losses
+    return losses.mean() if divisor is None else losses.sum() / divisor
 
 
 def check_reduction(reduction: str) -> None:

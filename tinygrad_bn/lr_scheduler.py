@@ -1,10 +1,11 @@
-"""[9] Learning-rate schedules: how large a step to take, as a function of the steps taken.
+"""[8] Learning-rate schedules: how large a step to take, as a function of the steps taken.
 
 A schedule writes `group["lr"]` in an optimizer's parameter groups: once when it is made, and again
 at each `step()`, which is called after `optimizer.step()`.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from .tensor import check_positive, check_range
@@ -21,8 +22,7 @@ class LRScheduler:
         self.base_lrs = [group.setdefault("initial_lr", group["lr"]) for group in groups]
         self.step()
 
-    def get_lr(self) -> list[float]:
-        raise NotImplementedError(f"{type(self).__name__} does not define get_lr()")
+    get_lr: Callable[[], list[float]]
 
     def get_last_lr(self) -> list[float]:
         """The rates now in force, one per parameter group."""
@@ -39,7 +39,7 @@ class LRScheduler:
 def _each(value: float | list[float], groups: list[Any]) -> list[float]:
     values = list(value) if isinstance(value, list | tuple) else [value] * len(groups)
     if len(values) != len(groups):
-        raise ValueError(f"give one value, or one for each of the {len(groups)} groups: {values}")
+        raise ValueError(f"{values} are not one value for each of the {len(groups)} groups")
     return values
 
 
@@ -75,8 +75,7 @@ class OneCycleLR(LRScheduler):
 
     The rise takes the fraction pct_start of the steps; the end is at the start's rate divided by
     final_div_factor. Momentum goes the other way, from max_momentum down to base_momentum and back
-    (cycle_momentum). PyTorch's three-phase variant is left out.
-    total_steps may be given as epochs · steps_per_epoch. A step beyond it is a ValueError.
+    (cycle_momentum). total_steps may be given as epochs · steps_per_epoch.
     """
 
     def __init__(

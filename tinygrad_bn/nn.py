@@ -1,4 +1,4 @@
-"""[8] Modules: layers that own parameters and buffers, and call the functions of file 7.
+"""[7] Modules: layers that own parameters and buffers, and call the functions of file 6.
 
 A module is an ordinary object. Its parameters, buffers and submodules are its attributes, in the
 order in which they were assigned; there is nothing hidden behind `__getattr__`. Names, defaults,
@@ -12,8 +12,9 @@ import math
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import partialmethod
 from textwrap import indent
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
 
@@ -48,15 +49,13 @@ class Module:
     """Base class of all layers and models: assign attributes, and define `forward`.
 
     training: whether the module is in training mode; set it with `train()` and `eval()`, which
-    reach every submodule. It says how Dropout and BatchNorm behave; it has nothing to do with
-    `no_grad`, which says whether gradients are recorded.
+    reach every submodule. It says how Dropout and BatchNorm behave; `no_grad` is another matter.
     """
 
     training: bool = True
     in_order: bool = False  # whether the children are applied one after the other
 
-    def forward(self, *args: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} does not define forward()")
+    forward: Callable[..., Any]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)
@@ -142,7 +141,7 @@ class Module:
         return self
 
     def eval(self) -> Self:
-        """Inference mode for this module and all below; returns self."""
+        """Inference mode: the same as `train(False)`."""
         return self.train(False)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -165,11 +164,8 @@ class Module:
                     tensor.data = tensor.data.astype(dtype, copy=False)
         return self
 
-    def float(self) -> Self:
-        return self.to(float32)
-
-    def double(self) -> Self:
-        return self.to(float64)
+    float = partialmethod(to, float32)
+    double = partialmethod(to, float64)
 
     def extra_repr(self) -> str:
         """What stands in the brackets of `repr`: by default, the options of a dataclass."""
@@ -187,9 +183,8 @@ class Module:
 def _numbers(name: str, value: Any) -> Any:
     """A tensor (from here or from PyTorch), an array or numbers, as an array of numbers."""
     try:
-        return np.asarray(value.detach() if hasattr(value, "detach") else value).astype(
-            float64, casting="same_kind"
-        )
+        array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+        return array.astype(float64, casting="same_kind")
     except (TypeError, ValueError) as error:
         raise RuntimeError(f"{name}: {type(value).__name__} is no array of numbers") from error
 
@@ -218,9 +213,6 @@ class Sequential(Module):
 
     def __len__(self) -> int:
         return len(list(self.children()))
-
-    def __iter__(self) -> Iterator[Module]:
-        return self.children()
 
     def __getitem__(self, index: int | slice) -> Module:
         chosen = list(self.children())[index]
@@ -364,14 +356,15 @@ class BatchNorm2d(_BatchNorm):
 
 # --- layers without parameters --------------------------------------------------------------------
 
-_options = dataclass(eq=False, repr=False)
 
-
-@_options
+@dataclass_transform()
 class _Function(Module):
-    """Applies `function` to its input, followed by its own options in their order."""
+    """Applies `function` to its input and its own options, the fields of a dataclass, in order."""
 
     function: ClassVar[Callable[..., Tensor]]
+
+    def __init_subclass__(cls) -> None:
+        dataclass(eq=False, repr=False)(cls)
 
     def forward(self, *inputs: Any) -> Any:
         options = (getattr(self, o.name) for o in fields(self))  # type: ignore[arg-type]
@@ -399,19 +392,16 @@ class Identity(_Function):
         del args, kwargs
 
 
-@_options
 class Softmax(_Function):
     function = F.softmax
     dim: int
 
 
-@_options
 class LogSoftmax(_Function):
     function = F.log_softmax
     dim: int
 
 
-@_options
 class Flatten(_Function):
     """Joins the axes start_dim … end_dim into one: by default, all but the batch."""
 
@@ -420,7 +410,7 @@ class Flatten(_Function):
     end_dim: int = -1
 
 
-@_options
+@dataclass(eq=False, repr=False)
 class Dropout(Module):
     """In training, zeroes each element with probability p and scales the rest by 1/(1 − p)."""
 
@@ -433,7 +423,6 @@ class Dropout(Module):
         return F.dropout(input, self.p, self.training)
 
 
-@_options
 class MaxPool2d(_Function):
     """The largest value of each window; see `functional.max_pool2d`."""
 
@@ -448,7 +437,6 @@ class MaxPool2d(_Function):
         F.pool_window((1, 1), self.kernel_size, self.stride, self.padding, self.dilation)
 
 
-@_options
 class AvgPool2d(_Function):
     """The mean of each window; see `functional.avg_pool2d`."""
 
@@ -462,7 +450,6 @@ class AvgPool2d(_Function):
         F.pool_window((1, 1), self.kernel_size, self.stride, self.padding)
 
 
-@_options
 class CrossEntropyLoss(_Function):
     """The negative log-likelihood of the true classes; see `functional.cross_entropy`."""
 
@@ -478,7 +465,6 @@ class CrossEntropyLoss(_Function):
         self.register_buffer("weight", self.weight)
 
 
-@_options
 class MSELoss(_Function):
     """The mean squared error; see `functional.mse_loss`."""
 

@@ -1,4 +1,4 @@
-"""[10] Stochastic gradient descent, in PyTorch's exact order of operations.
+"""[9] Stochastic gradient descent, in PyTorch's exact order of operations.
 
 g ← ∇L (−∇L to maximize) + weight_decay · p
 v ← momentum · v + (1 − dampening) · g          at the first step: v ← g

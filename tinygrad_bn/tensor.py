@@ -328,11 +328,16 @@ class Tensor:
         """Add the gradient of (gradient · self) to `.grad` of every leaf that requires one.
 
         gradient: of the shape of self; needed unless self is a single number. The graph is
-        released, unless `retain_graph` or `create_graph` is set; the latter also records the
-        gradients' own computation, so that they can be differentiated again.
-        Raises RuntimeError if self requires no gradient, or if its graph was already released.
+        released, unless `retain_graph` or `create_graph` is set; with the latter, the gradients can
+        be differentiated again. RuntimeError without a graph, or if it was released before.
         """
         _backward(self, gradient, retain_graph, create_graph)
+
+    # --- elementwise functions y = f(x), with their vjp ---------------------------------------
+    exp = _unary("exp", np.exp, lambda g, x, y: g * y)
+    log = _unary("log", np.log, lambda g, x, y: g / x)
+    sqrt = _unary("sqrt", np.sqrt, lambda g, x, y: g / (2.0 * y))
+    tanh = _unary("tanh", np.tanh, lambda g, x, y: g * (1.0 - y * y))
 
     # --- arithmetic: y = f(a, b), broadcast as in NumPy; then the vjps towards a and b ---------
     __add__ = _binary("add", np.add, lambda g, a, b, y: g, lambda g, a, b, y: g)
@@ -374,12 +379,6 @@ class Tensor:
     __lt__, __le__ = _comparison(np.less), _comparison(np.less_equal)
     __gt__, __ge__ = _comparison(np.greater), _comparison(np.greater_equal)
     __eq__, __ne__ = _comparison(np.equal), _comparison(np.not_equal)
-
-    # --- elementwise functions y = f(x), with their vjp ---------------------------------------
-    exp = _unary("exp", np.exp, lambda g, x, y: g * y)
-    log = _unary("log", np.log, lambda g, x, y: g / x)
-    sqrt = _unary("sqrt", np.sqrt, lambda g, x, y: g / (2.0 * y))
-    tanh = _unary("tanh", np.tanh, lambda g, x, y: g * (1.0 - y * y))
 
     def abs(self) -> Tensor:
         sign = wrap(np.sign(self.data)) if self.is_floating_point() else self
@@ -577,19 +576,15 @@ def from_numpy(array: Array) -> Tensor:
     return wrap(array)
 
 
-def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    return Tensor(np.zeros(_sizes(size), _supported(dtype or float32)), requires_grad)
+def _filled(fill: Callable[..., Any]) -> Callable[..., Tensor]:
+    def make(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+        """A tensor of size (2, 3) for `make(2, 3)` or `make((2, 3))`; float32 by default."""
+        return Tensor(fill(_sizes(size), _supported(dtype or float32)), requires_grad)
+
+    return make
 
 
-def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    return Tensor(np.ones(_sizes(size), _supported(dtype or float32)), requires_grad)
-
-
-def randn(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Independent draws from the standard normal distribution."""
-    return Tensor(
-        generator.standard_normal(_sizes(size), _supported(dtype or float32)), requires_grad
-    )
+zeros, ones, randn = _filled(np.zeros), _filled(np.ones), _filled(generator.standard_normal)
 
 
 def arange(

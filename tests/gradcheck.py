@@ -1,4 +1,4 @@
-"""[4] Is the gradient right? Ask the definition of the derivative.
+"""Is the gradient right? Ask the definition of the derivative.
 
 For a function with many outputs the gradient is that of L = u·f(x), for some weights u. Central
 differences give the same number without any calculus:
@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from .engine import Array, grad
-from .tensor import Tensor, float64, wrap
+from tinygrad_bn.engine import Array, grad
+from tinygrad_bn.tensor import Tensor, float64, wrap
 
 
 def _as_tuple(value: Any) -> tuple[Tensor, ...]:
