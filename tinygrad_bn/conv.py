@@ -247,8 +247,8 @@ def conv2d(
 
 # --- pooling --------------------------------------------------------------------------------------
 # Once it is known which input is the largest, max pooling is linear: an output is the sum of its
-# taps, with weight 1 for the one that won and 0 for the others. `_collect` is that sum, `_route` its
-# transpose. `winners()` gives for each tap in turn where it won.
+# taps, with weight 1 for the one that won and 0 for the others. `_collect` is that sum; `_route` is
+# its transpose. `winners()` gives for each tap in turn where it won.
 
 
 def _collect(x: Tensor, window: Window, winners: Winners) -> Tensor:
