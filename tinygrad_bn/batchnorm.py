@@ -38,7 +38,6 @@ from .tensor import Tensor, check_floats, check_range, ones, record, wrap, zeros
 
 
 def per_channel(v: Tensor, like: Tensor) -> Tensor:
-    """(C,) shaped to be broadcast over (N, C, …)."""
     return v.reshape(1, -1, *(1,) * (like.ndim - 2))
 
 
@@ -69,25 +68,24 @@ def batch_norm_train(
     var = _sum(np.square(centred, out=empty(rows.shape, rows.dtype)), r) / m
     inv_std = 1 / np.sqrt(var + eps)
     scale = inv_std if weight is None else inv_std * weight.data
-    y = np.multiply(centred, np.tile(scale, r), out=centred)
+    y = np.multiply(centred, _tile(scale, r), out=centred)
     if bias is not None:
-        y += np.tile(bias.data, r)
+        y += _tile(bias.data, r)
 
     @lru_cache(maxsize=1)  # asked for once by each input, worked out once
-    def gradients(g: Tensor) -> dict[int, Tensor]:
+    def gradients(g: Tensor) -> list[Tensor | None]:
         if is_grad_enabled():  # to be differentiated again: go by way of the composed form
-            wanted = [t for t in (x, weight, bias) if t is not None and t.requires_grad]
-            found = grad(batch_norm_composed(x, weight, bias, eps), wanted, g, create_graph=True)
-            return {id(t): d for t, d in zip(wanted, found, strict=True)}
-        dx, dgamma, dbeta = closed_form(_wide(g.data, r), _centre(rows, mean, r), inv_std, scale, r)
-        return {id(x): wrap(_unwide(dx, x.shape)), id(weight): wrap(dgamma), id(bias): wrap(dbeta)}
+            copies: list[Any] = [None if t is None else t.clone() for t in (x, weight, bias)]
+            wanted = [t for t in copies if t is not None and t.requires_grad]
+            y = batch_norm_composed(*copies, eps=eps)
+            found = {id(t): d for t, d in zip(wanted, grad(y, wanted, g, None, True), strict=True)}
+            return [found.get(id(t)) for t in copies]
+        dx, *rest = closed_form(_wide(g.data, r), _centre(rows, mean, r), inv_std, scale, r)
+        return [wrap(_unwide(dx, x.shape)), *map(wrap, rest)]
 
-    inputs = [t for t in (x, weight, bias) if t is not None]
-    towards = [(t, lambda g, _, t=t: gradients(g)[id(t)]) for t in inputs]
+    inputs = enumerate((x, weight, bias))
+    towards = [(t, lambda g, _, k=k: gradients(g)[k]) for k, t in inputs if t is not None]
     return record("batch_norm", _unwide(y, x.shape), *towards), mean, var
-
-
-# --- its gradient, twice --------------------------------------------------------------------------
 
 
 def six_equations(
@@ -117,10 +115,10 @@ def closed_form(
     dbeta = _sum(g, r)
     dx = np.multiply(g, centred, out=empty(g.shape, g.dtype))
     dgamma = _sum(dx, r) * inv_std
-    np.multiply(centred, np.tile(-scale * inv_std * dgamma / m, r), out=centred)
-    np.multiply(g, np.tile(scale, r), out=dx)
+    np.multiply(centred, _tile(-scale * inv_std * dgamma / m, r), out=centred)
+    np.multiply(g, _tile(scale, r), out=dx)
     dx += centred
-    dx -= np.tile(scale * dbeta / m, r)
+    dx -= _tile(scale * dbeta / m, r)
     return dx, dgamma, dbeta
 
 
@@ -141,6 +139,10 @@ def _unwide(matrix: Array, shape: tuple[int, ...]) -> Array:
     return last.transpose(0, last.ndim - 1, *range(1, last.ndim - 1))
 
 
+def _tile(v: Array, r: int) -> Array:
+    return np.tile(v, r) if r > 1 else v
+
+
 def _sum(matrix: Array, r: int) -> Array:
     """The sum over each channel. A product with ones is the fastest sum over rows there is."""
     total: Array = np.ones(len(matrix), matrix.dtype) @ matrix
@@ -150,7 +152,7 @@ def _sum(matrix: Array, r: int) -> Array:
 def _centre(x: Array, mean: Array, r: int) -> Array:
     """x − mean, in memory of its own."""
     centred = empty(x.shape, x.dtype)
-    np.subtract(x, np.tile(mean, r), out=centred)
+    np.subtract(x, _tile(mean, r), out=centred)
     return centred
 
 
@@ -189,9 +191,8 @@ def batch_norm(
     """Batch normalization of (N, C, …), per channel; all other tensors are (C,).
 
     training: normalize by the batch's own statistics, and move the running ones, if given, by
-    running ← (1 − momentum)·running + momentum·batch. The variance that is stored estimates that of
-    the population, so it is the unbiased one, m/(m − 1) times the one used. Otherwise: normalize by
-    the running statistics, which are then needed.
+    running ← (1 − momentum)·running + momentum·batch. The variance stored estimates that of the
+    population: it is the unbiased one, m/(m − 1) times the one used. Otherwise: normalize by them.
     """
     if input.ndim < 2:
         raise ValueError(f"batch_norm needs (N, C, …), not {input.shape}")
@@ -221,48 +222,45 @@ def population_statistics(model: Any, batches: Iterable[Any]) -> None:
     """Algorithm 2, lines 8–10: set the statistics for inference from batches of training inputs.
 
     Running averages follow the weights while these still move: they are for watching a training.
-    When it is over, average over as many batches as you like: E[x] ← E_B[μ_B] and
-    Var[x] ← E_B[σ_B² · m/(m − 1)], each batch weighted by its size. Layer by layer, in the order in
-    which they are called: a layer is fed by the ones before it as they will be at inference.
-
-    batches: inputs of the model, or tuples (as a DataLoader gives) that begin with them. Modes stay
-    as they are, and nothing is changed if an error is raised: all is worked out on a copy.
+    When it is over, average over many batches: E[x] ← E_B[μ_B] and Var[x] ← E_B[σ_B² · m/(m − 1)],
+    each batch weighted by its m. Layer by layer, in the order in which they are called: a layer is
+    fed by the ones before it as they will be at inference. batches: inputs of the model, or tuples
+    that begin with them. All is worked out on a copy, so that an error or a mode changes nothing.
     """
     inputs = [batch[0] if isinstance(batch, tuple | list) else batch for batch in batches]
     trial = copy.deepcopy(model).eval()
     layers = [m for m in trial.modules() if getattr(m, "running_var", None) is not None]
     if not inputs or not layers:
         raise ValueError(f"{len(inputs)} batches for {len(layers)} layers with running statistics")
-    called: dict[Any, None] = {}
+    seen: dict[Any, int] = {}  # values by layer, in the order of the layers' first calls
 
-    def noting(layer: Any, x: Tensor) -> Tensor:
-        called.setdefault(layer)
-        return layer.__class__.forward(layer, x)  # type: ignore[no-any-return]
+    def weighting(layer: Any, x: Tensor) -> Any:
+        seen[layer] = seen.get(layer, 0) + x.numel()
+        layer.momentum = x.numel() / max(
+            seen[layer], 1
+        )  # the running average is then the plain one
+        return type(layer).forward(layer, x)
 
     with no_grad():
         for layer in layers:
-            layer.forward = partial(noting, layer)
-        trial(inputs[0])
-        for layer in called:
+            layer.forward = partial(weighting, layer)
+        for x in inputs:
+            trial(x)
+        for layer in list(seen):
+            seen[layer] = 0
             layer.train().reset_running_stats()
-            seen = 0
             for x in inputs:
-                seen += len(x)
-                layer.momentum = len(x) / seen  # so that the running average is the plain one
                 trial(x)
             layer.eval()
     for mine, found in zip(model.buffers(), trial.buffers(), strict=True):
         mine.data[...] = found.data
 
 
-# --- folding --------------------------------------------------------------------------------------
-
-
-def _children(module: Any, prefix: str = "") -> Iterator[tuple[str, Any, str, Any, Any]]:
-    """(dotted name, parent, name, the child before it in a Sequential, child), at all depths."""
+def _children(module: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any, Any]]:
+    """(dotted name, parent, the child before it in a Sequential, child), at all depths."""
     before = None
     for name, child in module.named_children():
-        yield prefix + name, module, name, before, child
+        yield prefix + name, module, before, child
         yield from _children(child, f"{prefix}{name}.")
         before = child if module.in_order else None
 
@@ -275,26 +273,24 @@ def fold_batch_norm(model: Any) -> Any:
     an empty Sequential is left. Raises ValueError naming the first that cannot be folded.
     """
     folded = copy.deepcopy(model)
-    places = list(_children(folded))
-    uses = Counter(child for *_, child in places)
-    for path, parent, name, before, bn in places:
+    uses = Counter(tensor for _, tensor in folded._tensors())
+    for path, parent, before, bn in [("the model", None, None, folded), *_children(folded)]:
         if not hasattr(bn, "running_var"):
             continue
-        w: Any = getattr(before, "weight", None)
-        if w is None or w.ndim < 2:
-            problem = "follows no Linear or Conv2d in a Sequential"
-        elif uses[bn] > 1 or uses[before] > 1:
-            problem = "or the layer before it is used more than once"
+        if before is None or not before.is_linear or len(before.weight) != bn.num_features:
+            problem = "follows no Linear or Conv2d of as many channels in a Sequential"
         elif bn.training or bn.running_var is None:
             problem = "is in training mode, or keeps no statistics: call eval() first"
+        elif uses[before.weight] > 1 or uses[before.bias] > 1 or uses[bn.running_var] > 1:
+            problem = "or the layer before it is used more than once"
         else:
-            scale = 1 / np.sqrt(bn.running_var.data + bn.eps)
+            w, scale = before.weight, 1 / np.sqrt(bn.running_var.data + bn.eps)
             scale *= 1 if bn.weight is None else bn.weight.data
             shift = (0 if before.bias is None else before.bias.data) - bn.running_mean.data
             shift = shift * scale + (0 if bn.bias is None else bn.bias.data)
             w.data = w.data * scale.reshape(-1, *(1,) * (w.ndim - 1))
             before.bias = type(w)(wrap(shift))
-            setattr(parent, name, type(parent)())
+            setattr(parent, path.rpartition(".")[2], parent[:0])
             continue
         raise ValueError(f"{path} cannot be folded: {bn!r} {problem}")
     return folded

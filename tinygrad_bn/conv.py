@@ -100,9 +100,6 @@ class Window:
         return [slice(start, min(start + step, images)) for start in range(0, images, step)]
 
 
-# --- convolution ----------------------------------------------------------------------------------
-
-
 def conv2d_naive(
     x: Array, w: Array, b: Array | None, stride: Pair = (1, 1), padding: Pair = (0, 0),
     dilation: Pair = (1, 1), groups: int = 1,

@@ -54,12 +54,10 @@ class MNIST:
     """Images of handwritten digits with their labels: 60,000 for training, or 10,000 for testing.
 
     root: a folder with files of the same names and format, gzipped or not (Fashion-MNIST, KMNIST,
-    one's own); None for the MNIST that ships with this package. train: which of the two sets.
-    part: a slice, to hold images back: `MNIST(part=slice(None, -5000))`.
-
+    one's own); None for the MNIST that ships with this package. part: a slice, to hold images back.
     images: (N, H, W), uint8. labels: (N,), int64. `dataset[index]` gives the images as float32
-    (…, 1, H, W), standardised, (pixel/255 − mean) / std, with MNIST's mean 0.1307 and standard
-    deviation 0.3081; and the labels. Raises FileNotFoundError or ValueError, naming the file.
+    (…, 1, H, W), standardised as (pixel/255 − mean)/std with MNIST's mean and standard deviation;
+    and the labels. Raises FileNotFoundError or ValueError, naming the file.
     """
 
     mean, std = 0.1307, 0.3081
@@ -93,9 +91,8 @@ class MNIST:
 class DataLoader:
     """Mini-batches of a dataset: `for images, labels in DataLoader(MNIST(), 64, shuffle=True)`.
 
-    dataset: anything with a length that gives samples for an array of indices.
-    shuffle: a new random order at each pass, from the generator that `manual_seed` sets.
-    drop_last: leave out the last batch if it is smaller than the others.
+    dataset: anything with a length that gives samples for an array of indices. shuffle: a new order
+    at each pass, from the generator that `manual_seed` sets. drop_last: no smaller last batch.
     """
 
     def __init__(

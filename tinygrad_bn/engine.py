@@ -44,9 +44,6 @@ class Node:
         self.name, self.parents, self.vjps = name, parents, vjps
         self.number = next(_creation_order)
 
-    def __repr__(self) -> str:
-        return f"<{self.name}>"
-
 
 def is_grad_enabled() -> bool:
     """Whether operations are being recorded (in this thread)."""

@@ -9,7 +9,8 @@ import numpy as np
 from .batchnorm import batch_norm, check_batch
 from .conv import Pair, avg_pool2d, conv2d, margins, max_pool2d, pair, pool_window
 from .engine import Array
-from .tensor import Tensor, check_floats, check_range, generator, int64, record, where, wrap
+from .memory import matmul
+from .tensor import Tensor, check_floats, check_range, generator, int64, record, wrap
 
 __all__ = [
     "Pair", "avg_pool2d", "batch_norm", "check_batch", "conv2d", "margins", "max_pool2d", "pair",
@@ -25,7 +26,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: bias must have shape {weight.shape[:1]}, not {bias.shape}")
     check_floats("linear", input=input, weight=weight, bias=bias)
-    y = input.data @ weight.data.T
+    y = matmul(input.data, weight.data.T)
     if bias is not None:
         y += bias.data
     rows = (-1, weight.shape[1])
@@ -79,7 +80,13 @@ def _one_hot(labels: Array, classes: int, ignore_index: int) -> Array:
 
 def _surprise(input: Tensor, weights: Tensor) -> Tensor:
     """−Σ_c w_c log softmax(x)_c, where 0 · log 0 is 0."""
-    return -(where(weights != 0, log_softmax(input, 1), 0.0) * weights).sum(1)
+    logp = log_softmax(input, 1)
+    w, terms = weights.data, np.zeros_like(logp.data)
+    np.multiply(logp.data, w, out=terms, where=w != 0)
+    by_logp = (logp, lambda g, y: -g.unsqueeze(1) * weights)
+    return record(
+        "surprise", -terms.sum(1), by_logp, (weights, lambda g, y: -g.unsqueeze(1) * logp)
+    )
 
 
 def cross_entropy(

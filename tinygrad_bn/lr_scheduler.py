@@ -1,7 +1,7 @@
 """[8] Learning-rate schedules: how large a step to take, as a function of the steps taken.
 
-A schedule writes `group["lr"]` in an optimizer's parameter groups: once when it is made, and again
-at each `step()`, which is called after `optimizer.step()`.
+A schedule sets `group["lr"]` in an optimizer's groups, when made and at each `step()`, which is
+called after `optimizer.step()`.
 """
 
 import math

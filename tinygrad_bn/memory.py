@@ -17,10 +17,7 @@ _LARGE = 1 << 16  # bytes; below this, NumPy's own allocation is faster
 
 
 class Block:
-    """A block on loan. Arrays made from it keep it alive; when the last is gone, it comes back.
-
-    All blocks together hold at most twice the bytes that were ever in use at one time.
-    """
+    """Memory on loan: it comes back when the last array on it is gone, up to twice the peak use."""
 
     __slots__ = ("__array_interface__", "memory")
     idle: ClassVar[defaultdict[int, list[Array]]] = defaultdict(list)  # by size
@@ -66,3 +63,10 @@ def apply(f: Any, x: Array, *others: Any) -> Any:
     if x.nbytes < _LARGE or any(np.shape(other) not in ((), x.shape) for other in others):
         return f(x, *others)
     return f(x, *others, out=empty_like(x))
+
+
+def matmul(a: Array, b: Array) -> Any:
+    """`a @ b`, into used memory if both are matrices."""
+    if a.ndim == b.ndim == 2:
+        return np.matmul(a, b, out=empty((len(a), b.shape[1]), a.dtype))
+    return np.matmul(a, b)

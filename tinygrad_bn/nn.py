@@ -48,12 +48,12 @@ LoadResult = namedtuple("LoadResult", "missing_keys unexpected_keys")
 class Module:
     """Base class of all layers and models: assign attributes, and define `forward`.
 
-    training: whether the module is in training mode; set it with `train()` and `eval()`, which
-    reach every submodule. It says how Dropout and BatchNorm behave; `no_grad` is another matter.
+    training: set by `train()` and `eval()`, which reach every submodule; says how Dropout and
+    BatchNorm behave. Whether gradients are recorded is another matter: see `no_grad`.
     """
 
     training: bool = True
-    in_order: bool = False  # whether the children are applied one after the other
+    in_order = is_linear = False  # the children are applied one after the other; see Linear
 
     forward: Callable[..., Any]
 
@@ -110,8 +110,7 @@ class Module:
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadResult:
         """Copy values in by name, from tensors or arrays of the same shapes.
 
-        strict: every name must match. Raises RuntimeError listing all that is missing, unexpected
-        or of the wrong shape, before anything is changed.
+        strict: all names must match. RuntimeError lists every mismatch before anything is changed.
         """
         own = dict(self._tensors())
         arrays = {name: _numbers(name, state_dict[name]) for name in own if name in state_dict}
@@ -198,7 +197,9 @@ def clear_grads(parameters: Iterable[Tensor], set_to_none: bool) -> None:
 class Sequential(Module):
     """Modules applied one after the other; `model[0]` is the first, `model[:2]` the first two."""
 
-    in_order = True
+    @property
+    def in_order(self) -> bool:  # type: ignore[override]
+        return type(self).forward is Sequential.forward
 
     def __init__(self, *modules: Module) -> None:
         for i, module in enumerate(modules):
@@ -219,9 +220,6 @@ class Sequential(Module):
         return Sequential(*chosen) if isinstance(chosen, list) else chosen
 
 
-# --- layers with parameters -----------------------------------------------------------------------
-
-
 def _uniform(shape: tuple[int, ...], fan_in: int) -> Parameter:
     """Uniform in ±1/√fan_in: what PyTorch's Linear and Conv2d start from, weight and bias."""
     bound = 1 / math.sqrt(fan_in)
@@ -230,6 +228,8 @@ def _uniform(shape: tuple[int, ...], fan_in: int) -> Parameter:
 
 class Linear(Module):
     """y = x Wᵀ + b: (…, in_features) → (…, out_features); weight (out, in), bias (out,)."""
+
+    is_linear = True
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         check_positive(in_features=in_features, out_features=out_features)
@@ -251,6 +251,8 @@ class Conv2d(Module):
     weight (out_channels, in_channels/groups, KH, KW), bias (out_channels,). Images are padded with
     zeros; PyTorch's other padding modes are refused.
     """
+
+    is_linear = True
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int | F.Pair,
@@ -288,9 +290,9 @@ class Conv2d(Module):
 class _BatchNorm(Module):
     """Batch normalization per channel, over all axes but axis 1; see `functional.batch_norm`.
 
-    eps: ε under the root. momentum: the weight of the newest batch in the running statistics
-    (0.1: running ← 0.9·running + 0.1·batch); None: the plain average of all batches so far.
-    affine: learn γ (weight) and β (bias). track_running_stats=False: always use the batch's own.
+    momentum: the weight of the newest batch in the running statistics (0.1: 0.9·running +
+    0.1·batch); None: their plain average. affine: learn γ (weight) and β (bias).
+    track_running_stats=False: always use the batch's own.
     """
 
     sizes: ClassVar[dict[int, str]]  # what it takes, by the number of axes
@@ -333,7 +335,7 @@ class _BatchNorm(Module):
         statistics = (self.running_mean, self.running_var)
         y = F.batch_norm(input, *statistics, self.weight, self.bias, use_batch, factor, self.eps)
         if self.training and count is not None:
-            count.data += 1
+            count.data += input.numel() > 0
         return y
 
     def extra_repr(self) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import lr_scheduler as lr_scheduler
 from .engine import Array, grad_mode
+from .memory import apply
 from .nn import clear_grads
 from .tensor import Tensor, check_range
 
@@ -22,9 +23,8 @@ Group = dict[str, Any]
 class SGD:
     """Gradient descent with momentum, weight decay and parameter groups.
 
-    params: tensors, or groups: dicts with "params" and any of the other arguments, which override
-    the defaults for that group (a common use: weight_decay=0 for biases and batch normalization).
-    dampening: 1 − weight of the gradient in the momentum buffer. nesterov: look ahead along it.
+    params: tensors, or groups: dicts with "params" and any of the other arguments, for that group
+    (a common use: weight_decay=0 for biases and batch normalization).
     """
 
     def __init__(
@@ -95,15 +95,15 @@ class SGD:
         weight_decay: float, nesterov: bool, maximize: bool, **_: Any,
     ) -> None:  # fmt: skip
         if maximize:
-            g = -g
+            g = apply(np.negative, g)
         if weight_decay:
-            g = g + weight_decay * p.data
+            g = apply(np.add, apply(np.multiply, p.data, weight_decay), g)
         if momentum:
             v = self.state.get(p)
             if v is None:
                 v = self.state[p] = np.array(g)
             else:
                 v *= momentum
-                v += (1 - dampening) * g
-            g = g + momentum * v if nesterov else v
-        p.data -= lr * g
+                v += apply(np.multiply, g, 1 - dampening) if dampening else g
+            g = apply(np.add, apply(np.multiply, v, momentum), g) if nesterov else v
+        p.data -= apply(np.multiply, g, lr)

@@ -17,7 +17,7 @@ import numpy as np
 
 from .engine import Array, Node, Vjp, is_grad_enabled
 from .engine import backward as _backward
-from .memory import apply
+from .memory import apply, matmul
 
 float32, float64 = np.dtype("float32"), np.dtype("float64")
 int64, bool_ = np.dtype("int64"), np.dtype("bool")
@@ -296,7 +296,7 @@ class Tensor:
         text = np.array2string(self.data, separator=", ", prefix="tensor(")
         dtype = "" if self.dtype in (float32, int64, bool_) else f", dtype={self.dtype}"
         if self.grad_fn is not None:
-            return f"tensor({text}{dtype}, grad_fn={self.grad_fn!r})"
+            return f"tensor({text}{dtype}, grad_fn=<{self.grad_fn.name}>)"
         return f"tensor({text}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
 
     __hash__ = object.__hash__  # by identity: == compares element by element
@@ -371,7 +371,9 @@ class Tensor:
         if b.ndim == 1:
             return (a @ b.unsqueeze(1)).squeeze(-1)
         by_a = (a, lambda g, y: g @ b.transpose(-1, -2))
-        return record("matmul", a.data @ b.data, by_a, (b, lambda g, y: a.transpose(-1, -2) @ g))
+        return record(
+            "matmul", matmul(a.data, b.data), by_a, (b, lambda g, y: a.transpose(-1, -2) @ g)
+        )
 
     __rmatmul__ = _reflected(__matmul__)
 

@@ -1,0 +1,343 @@
+"""Ten short experiments on batch normalization (BN), each printing its evidence.
+
+    python examples/bn_lessons.py                  # all of them, in about a minute
+    python examples/bn_lessons.py drift depth      # only these
+
+Sections are those of the paper (Ioffe & Szegedy 2015, arXiv 1502.03167). What BN does is measured
+here. *Why* it makes training faster is disputed; where that is at stake, the text says so.
+"""
+
+import argparse
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from inspect import getdoc
+
+import numpy as np
+
+from tinygrad_bn import Tensor, grad, manual_seed, nn, no_grad, population_statistics, tensor
+from tinygrad_bn.data import MNIST
+from tinygrad_bn.functional import batch_norm, cross_entropy
+from tinygrad_bn.optim import SGD
+
+BN = partial(nn.BatchNorm1d, 100)  # makes the BN of a hidden layer
+
+
+# --- what the experiments share -------------------------------------------------------------------
+
+
+def network(*after: Callable[[], nn.Module], seed: int = 0) -> nn.Sequential:
+    """784 → 100 → 100 → 100 → 10, each hidden Linear followed by the layers that `after` makes."""
+    manual_seed(seed)
+    layers: list[nn.Module] = []
+    for inputs in (784, 100, 100):
+        layers += [nn.Linear(inputs, 100), *(make() for make in after)]
+    return nn.Sequential(*layers, nn.Linear(100, 10))
+
+
+@lru_cache
+def digits(train: bool) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = MNIST(train=train)[:]
+    return images.numpy().reshape(-1, 784), labels.numpy()
+
+
+def batch(rng: np.random.Generator, size: int = 60) -> tuple[Tensor, Tensor]:
+    """So many training images, drawn at random, and their labels."""
+    images, labels = digits(train=True)
+    chosen = rng.integers(len(labels), size=size)
+    return tensor(images[chosen]), tensor(labels[chosen])
+
+
+def learn(
+    model: nn.Module, lr: float, steps: int, seed: int = 0, size: int = 60
+) -> Iterator[tuple[int, float]]:
+    """Plain SGD, one step each time it is asked for the next step's number and loss."""
+    rng, optimizer = np.random.default_rng(seed), SGD(model.parameters(), lr=lr)
+    for step in range(1, steps + 1):
+        images, labels = batch(rng, size)
+        with np.errstate(all="ignore"):  # a diverging network overflows: that is a finding here
+            optimizer.zero_grad()
+            loss = cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+        yield step, loss.item()
+        if not math.isfinite(loss.item()):
+            return
+
+
+@no_grad()
+def accuracy(model: nn.Module, size: int = 10_000) -> float:
+    """In percent on the test images, `size` at a time, in the mode that the model is in."""
+    images, labels = digits(train=False)
+    with np.errstate(all="ignore"):
+        scores = [model(tensor(images[i : i + size])).numpy() for i in range(0, len(labels), size)]
+    return 100 * (np.concatenate(scores).argmax(1) == labels).mean()
+
+
+def by_three_statistics(model: nn.Module, size: int) -> tuple[float, float, float]:
+    """Accuracy by running averages, by Algorithm 2, and by each test batch's own statistics."""
+    running, rng = accuracy(model.eval()), np.random.default_rng(1)
+    population_statistics(model, [batch(rng, size)[0] for _ in range(3000 // size)])
+    return running, accuracy(model), accuracy(model.train(), size)
+
+
+def show(head: str, rows: list[tuple]) -> None:
+    """A table: `head` names its columns, with | between them."""
+    lines = [[c if isinstance(c, str) else f"{c:.4g}" for c in row] for row in rows]
+    lines.insert(0, [name.strip() for name in head.split("|")])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  " + "   ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)))
+
+
+# --- the experiments: each prints its description, and then its evidence --------------------------
+
+
+def rates() -> None:
+    """Larger learning rates survive with BN (section 3.3).
+
+    BN((aW)u) = BN(Wu), and the gradient towards aW is 1/a of that towards W: if a step is so long
+    that the weights become too large, the next steps are the shorter for it.
+    """
+    rows, largest = [], {}
+    for lr in (0.03, 0.1, 0.3, 1, 3, 10, 30):
+        row = [f"{lr}"]
+        for name, layers in {"without": [nn.ReLU], "with": [BN, nn.ReLU]}.items():
+            model = network(*layers)
+            *_, (step, loss) = learn(model, lr, 300)
+            right = accuracy(model.eval())
+            row.append(f"{right:.1f}%" if math.isfinite(loss) else f"overflow at step {step}")
+            largest |= {name: f"{lr} {name} BN"} if right > 80 else {}
+        rows.append(tuple(row))
+    show("learning rate | right without BN | right with BN", rows)
+    print(f"The largest rate that gets above 80%: {', '.join(largest.values())}.")
+
+
+def drift() -> None:
+    """Statistics computed outside the gradient make the model drift (section 2).
+
+    x̂ = u + b − mean is the same whatever the bias b is. With the mean taken for a constant, b is
+    moved for ever, for a fall of the loss that cannot come; inside, the gradient towards b is 0.
+    """
+    u, target = np.random.default_rng(0).standard_normal((2, 64))
+    rows, b = [], {where: tensor(0.0, requires_grad=True) for where in ("outside", "inside")}
+    for step in range(1001):
+        row = [f"{step}"]
+        for where, bias in b.items():
+            x = tensor(u) + bias
+            error = x - (x.mean() if where == "inside" else x.mean().detach()) - tensor(target)
+            loss = (error * error).mean()
+            row += [f"{bias.item():z.3f}", f"{loss.item():.6f}"]
+            bias.data -= 0.1 * grad(loss, bias)[0].data
+        if step in (0, 10, 100, 1000):
+            rows.append(tuple(row))
+    show("step | mean outside: b | loss | mean inside: b | loss", rows)
+
+
+class Outside(nn.BatchNorm1d):
+    """The wrong layer: to the gradient, its mean and variance are constants."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        mean, var = input.mean(0).detach(), input.var(0, correction=0).detach()
+        return (input - mean) / (var + self.eps).sqrt() * self.weight + self.bias
+
+
+def drift_layer() -> None:
+    """The same with the mean and the variance of each BN in a network.
+
+    ‖W‖ and ‖b‖ belong to the second layer. BN undoes what their growth does, so nothing ends it.
+    """
+    rows: dict[int, tuple] = {step: (f"{step}",) for step in (1, 10, 100, 1000)}
+    for make in (partial(Outside, 100), BN):
+        model = network(make, nn.ReLU)
+        for step, loss in learn(model, 0.1, max(rows)):
+            if step in rows:
+                lengths = [float(np.linalg.norm(p.data)) for p in (model[3].weight, model[3].bias)]
+                rows[step] += (loss, *lengths)
+    show("step | outside: loss | ‖W‖ | ‖b‖ | inside: loss | ‖W‖ | ‖b‖", list(rows.values()))
+
+
+def short() -> None:
+    """Running averages lag when training was short; Algorithm 2 repairs that (section 3.1).
+
+    Held: the share of the initial mean 0 and variance 1 that is still in the averages. The test
+    batch's own statistics are no way out: an answer then depends on its batch-mates.
+    """
+    rows = []
+    for momentum in (0.1, 0.01):
+        for steps in (3, 10, 30, 100, 300):
+            model = network(partial(BN, momentum=momentum), nn.ReLU)
+            list(learn(model, 0.1, steps))
+            held = f"{(1 - momentum) ** steps:.0%}"
+            rows.append((momentum, f"{steps}", held, *by_three_statistics(model, 60)))
+    show("momentum | steps | held | % right by running | by Algorithm 2 | by test batch", rows)
+
+
+def small_chain() -> None:
+    """Training and inference differ by (1 − 1/m)^(L/2) after L layers of BN on m rows, here 20.
+
+    In training a layer uses the variance σ², for inference σ²·m/(m − 1), measured while the layers
+    before it did not yet shrink their outputs. Algorithm 2, layer by layer, measures them shrunk.
+    """
+    rows = []
+    for m in (2, 4, 16, 64):
+        chain = [nn.BatchNorm1d(8, eps=0, affine=False, momentum=1.0) for _ in range(20)]
+        model, x = nn.Sequential(*chain).double(), tensor(np.random.default_rng(0).random((m, 8)))
+        train, running = model(x).numpy().std(), model.eval()(x).numpy().std()
+        population_statistics(model, [x])
+        ratios = running / train, (1 - 1 / m) ** (20 / 2), model(x).numpy().std() / train
+        rows.append((f"{m}", *(f"{ratio:.4f}" for ratio in ratios)))
+    show("m | eval/train, by running | (1 − 1/m)^(20/2) | eval/train, by Algorithm 2", rows)
+
+
+def small() -> None:
+    """Training and inference differ in a network that learned from small batches.
+
+    The statistics of few images are noise, and the network had to live with it. Algorithm 2 takes
+    them from 3000 images.
+    """
+    rows = []
+    for m in (2, 4, 16, 64):
+        model = network(BN, nn.ReLU)
+        list(learn(model, 0.03, 800, size=m))
+        rows.append((f"{m}", *by_three_statistics(model, m)))
+    show("batch size | % right by running | by Algorithm 2 | by test batch", rows)
+
+
+def place() -> None:
+    """BN before the ReLU, as in the paper (section 3.2), or after it.
+
+    The order is a choice: the caffenet-benchmark project found after better, on ImageNet.
+    """
+    orders = {"no BN": [nn.ReLU], "BN, ReLU": [BN, nn.ReLU], "ReLU, BN": [nn.ReLU, BN]}
+    right: dict[str, list[float]] = {name: [] for name in orders}
+    for seed in range(5):
+        for name, layers in orders.items():
+            model = network(*layers, seed=seed)
+            list(learn(model, 0.1, 600, seed))
+            right[name].append(accuracy(model.eval()))
+    rows = [(n, *(f"{a:.2f}" for a in r), f"{np.mean(r):.2f}") for n, r in right.items()]
+    show("order | % right, seed 0 | 1 | 2 | 3 | 4 | mean", rows)
+    gap = np.subtract(right["BN, ReLU"], right["ReLU, BN"])
+    error = gap.std(ddof=1) / math.sqrt(5)
+    told = "a difference" if abs(gap.mean()) > 2.78 * error else "no difference beyond chance"
+    print(f"Before minus after: {gap.mean():.2f} ± {error:.2f} points (standard error of 5 seeds):")
+    print(f"{told}, which at the 5% level takes 2.78 standard errors.")
+
+
+class Noise(nn.Module):
+    """In training, scales and shifts each unit afresh at each step: a new distribution."""
+
+    def __init__(self, size: float) -> None:
+        self.size, self.rng = size, np.random.default_rng(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.rng.uniform(1, 1 + self.size, x.shape[1]).astype(np.float32)
+        shift = self.rng.uniform(-self.size, self.size, x.shape[1]).astype(np.float32)
+        return x * tensor(scale) + tensor(shift) if self.training else x
+
+
+def noise() -> None:
+    """Unsteady inputs, and how fast? After Santurkar et al. 2018 (arXiv 1805.11604). DISPUTED.
+
+    The paper says BN is fast because it keeps the inputs of layers steady. Here noise after BN
+    makes those of the last sigmoids move (in 10 steps) more than without BN. See the losses.
+    """
+    after = {f"BN, noise {size}": [BN, partial(Noise, size)] for size in (0.5, 1.0)}
+    rows, probe = [], tensor(digits(train=True)[0][:500])
+    for name, layers in {"no BN": [], "BN": [BN], **after}.items():
+        model, losses, seen = network(*layers, nn.Sigmoid), [], []
+        for step, loss in learn(model, 0.5, 1000):
+            losses.append(loss)
+            if step % 10 == 0:
+                with no_grad():
+                    x = model[:-2](probe).numpy()  # what enters the last sigmoids
+                seen.append([x.mean(0), x.std(0)])
+        moves = np.abs(np.diff(seen, axis=0)).mean((0, 2))
+        rows.append((name, *moves, np.mean(losses[50:150]), np.mean(losses[-100:])))
+    show("network | mean moves | deviation moves | loss at step 100 | at 950", rows)
+
+
+def look(model: nn.Module, data: tuple[Tensor, Tensor]) -> tuple[float, list, np.ndarray]:
+    """The loss, and its gradient: for each parameter, and all in one vector."""
+    loss = cross_entropy(model(data[0]), data[1])
+    found = [g.numpy() for g in grad(loss, list(model.parameters()))]
+    return loss.item(), found, np.concatenate([g.ravel() for g in found])
+
+
+def smooth() -> None:
+    """How far a gradient can be trusted along its step. After Santurkar et al. 2018. DISPUTED.
+
+    They hold that BN helps by smoothing the loss; that is one explanation of several. Fall: of the
+    loss, as a share of what the gradient promises. Turn: the gradient's change, as a share of its
+    length. Medians of 20 looks at networks of sigmoids while they train at rate 0.5.
+    """
+    rates, found = (0.125, 0.5, 2.0, 8.0), []
+    for layers in ([nn.Sigmoid], [BN, nn.Sigmoid]):
+        model, looks = network(*layers), []
+        for step, _ in learn(model, 0.5, 1000):
+            if step % 50 == 0:
+                data, along = batch(np.random.default_rng(step)), []
+                loss, parts, g = look(model, data)
+                for lr in rates:
+                    there = copy.deepcopy(model)
+                    for w, part in zip(there.parameters(), parts, strict=True):
+                        w.data -= lr * part
+                    new_loss, _, h = look(there, data)
+                    turn = np.linalg.norm(h - g) / np.linalg.norm(g)
+                    along.append(((loss - new_loss) / (lr * (g @ g)), turn))
+                looks.append(along)
+        found.append(np.median(looks, axis=0))
+    rows = [(lr, *without, *with_bn) for lr, without, with_bn in zip(rates, *found, strict=True)]
+    show("rate of the step | no BN: fall | turn | BN: fall | turn", rows)
+
+
+def gradient_norms(depth: int, bn: bool, skip: bool, seed: int) -> np.ndarray:
+    """‖∂L/∂x‖ for the input x of each layer of a random ReLU network, 128 units, 64 rows."""
+    rng = np.random.default_rng(seed)
+    xs = [tensor(rng.standard_normal((64, 128)), requires_grad=True)]
+    for _ in range(depth):
+        z = xs[-1] @ tensor(rng.standard_normal((128, 128)) * math.sqrt(2 / 128))
+        z = (batch_norm(z, None, None, training=True) if bn else z).relu()
+        xs.append(xs[-1] + z if skip else z)
+    gradients = grad(xs[-1], xs[:-1], tensor(rng.standard_normal((64, 128))))
+    return np.array([np.linalg.norm(g.numpy()) for g in gradients])
+
+
+def depth() -> None:
+    """With BN, gradients grow with depth, at initialization. Yang et al. 2019 (arXiv 1902.08129).
+
+    The paper conjectures (section 3.3) that BN keeps the singular values of the layers' Jacobians
+    near 1, which would keep gradients as long as they are. Shown: their norm at the first layer
+    over that at the last, and the growth per layer fitted to all.
+    """
+    rows = []
+    for layers in (10, 25, 50):
+        row = [f"{layers}"]
+        for bn, skip in ((False, False), (True, False), (True, True)):
+            logs = np.mean([np.log(gradient_norms(layers, bn, skip, s)) for s in range(3)], 0)
+            slope = np.polyfit(np.arange(layers), logs, 1)[0]
+            row += [f"{math.exp(logs[0] - logs[-1]):.1f}", f"{math.exp(-slope):.3f}"]
+        rows.append(tuple(row))
+    show("layers | no BN: ratio | per layer | BN: ratio | per layer | BN, skips: ratio | per layer", rows)
+    theory = math.sqrt(math.pi / (math.pi - 1))
+    print(f"Theory for BN, ReLU, wide layers and large batches: √(π/(π − 1)) = {theory:.3f} per layer.")
+
+
+def main() -> None:
+    lessons = (rates, drift, drift_layer, short, small_chain, small, place, noise, smooth, depth)
+    names = {lesson.__name__: lesson for lesson in lessons}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("lessons", nargs="*", choices=[*names, "all"], default="all")
+    chosen = parser.parse_args().lessons
+    for name in names if "all" in chosen else chosen:
+        print(f"{name}: {getdoc(names[name])}\n")
+        start = time.perf_counter()
+        names[name]()
+        print(f"({time.perf_counter() - start:.1f} s)\n")
+
+
+if __name__ == "__main__":
+    main()

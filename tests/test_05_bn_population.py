@@ -1,0 +1,324 @@
+"""Inference as the paper has it: the population's statistics (Algorithm 2), and folding."""
+
+import bn_checks as checks
+import numpy as np
+import pytest
+from bn_checks import assert_close, batches_of, known, norms, state
+
+import tinygrad_bn as tg
+from tinygrad_bn import nn
+from tinygrad_bn.data import DataLoader
+
+# --- the population's statistics ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("case", checks.POPULATION.keys())
+def test_the_population_statistics_follow_the_table(case, momentum):
+    checks.check_population_statistics_follow_the_table(case, momentum)
+
+
+@pytest.mark.parametrize("assigned", ["abcdef", "fedcba", "dafbec"])
+def test_each_layer_is_fed_by_the_ones_before_it_as_at_inference(assigned):
+    """In whatever order the layers were assigned; and without dropout."""
+    checks.check_layers_are_fed_by_the_ones_before_as_at_inference(assigned)
+
+
+@pytest.mark.parametrize("training", [(True,) * 3, (False,) * 3, (True, False, True)], ids=str)
+def test_nothing_is_set_but_the_statistics(training):
+    checks.check_population_statistics_set_nothing_but_the_statistics(training)
+
+
+@pytest.mark.parametrize("case", checks.BROKEN.keys())
+def test_an_error_midway_changes_nothing(case):
+    checks.check_an_error_midway_changes_nothing(case)
+
+
+def test_a_model_without_running_statistics_is_refused():
+    for model in (nn.Linear(3, 2), nn.BatchNorm1d(3, track_running_stats=False)):
+        with pytest.raises(ValueError, match="0 layers"):
+            tg.population_statistics(model, [tg.ones(2, 3)])
+
+
+class Rows:
+    """A dataset of rows and labels."""
+
+    def __init__(self, x):
+        self.x = x
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, index):
+        return self.x[index], tg.tensor(np.asarray(index))
+
+
+WAYS = {  # to give the batches of x: 5, 5 and 2 rows
+    "generator": lambda parts: (part for part in parts),
+    "tuples": lambda parts: [(part, "labels") for part in parts],
+    "lists": lambda parts: ([part, None] for part in parts),
+    "DataLoader": lambda parts: DataLoader(Rows(tg.cat(parts)), batch_size=5),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+def test_batches_can_come_in_any_way(way):
+    parts = batches_of((5, 5, 2))
+    expected = checks.Chain("abcdef").double()
+    found = checks.Chain("abcdef").double()
+    found.load_state_dict(state(expected))
+    tg.population_statistics(expected, parts)
+    tg.population_statistics(found, way(parts))
+    checks.assert_unchanged(found, state(expected))
+
+
+def test_a_layer_that_the_first_batch_does_not_reach_is_found_later():
+    """A model may do different things with different batches."""
+
+    class Fork(nn.Module):
+        def __init__(self):
+            self.pairs, self.others = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
+
+        def forward(self, x):
+            return (self.pairs if len(x) == 2 else self.others)(x)
+
+    model = Fork().double()
+    tg.population_statistics(model, [checks.column(b) for b in ([0, 4], [1, 2, 6])])
+    assert_close(model.pairs.running_mean, [2])
+    assert_close(model.others.running_mean, [3])
+
+
+def test_a_layer_that_is_called_twice_averages_over_both():
+    """On x and on x + 10, with means 2 and 12 and variance 8: all four batches weigh the same."""
+
+    class Twice(nn.Module):
+        def __init__(self):
+            self.bn = nn.BatchNorm1d(1)
+
+        def forward(self, x):
+            return self.bn(x) + self.bn(x + 10)
+
+    model = Twice().double()
+    tg.population_statistics(model, [checks.column([0, 4]), checks.column([2, 2])])
+    assert_close(model.bn.running_mean, [7])
+    assert_close(model.bn.running_var, [4])
+
+
+def test_an_empty_batch_has_no_weight():
+    layer = nn.BatchNorm1d(1).double()
+    empty = tg.zeros(0, 1, dtype=tg.float64)
+    tg.population_statistics(layer, [empty, checks.column([0, 4]), empty])
+    assert_close(layer.running_mean, [2])
+    assert_close(layer.running_var, [8])
+
+
+def test_it_repairs_the_collapse_in_eval_of_a_short_training():
+    """After eight steps the running averages still hold 0.9⁸ = 43 % of what they started from."""
+    x = (20 + 0.5 * checks.normal(240, 5)).astype(np.float32)
+    labels, x = tg.tensor((x.sum(1) > 100).astype(int)), tg.tensor(x)
+    model = nn.Sequential(
+        nn.Linear(5, 16, bias=False), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 16),
+        nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2),
+    )  # fmt: skip
+    optimizer = tg.optim.SGD(model.parameters(), lr=1.0)
+
+    def accuracy(scores):
+        return (scores.data.argmax(1) == labels.data).mean()
+
+    for _ in range(8):
+        optimizer.zero_grad()
+        scores = model(x)
+        nn.CrossEntropyLoss()(scores, labels).backward()
+        optimizer.step()
+    assert accuracy(scores) > 0.9
+    assert accuracy(model.eval()(x)) < 0.6
+    tg.population_statistics(model, [x[i : i + 60] for i in range(0, 240, 60)])
+    assert accuracy(model(x)) > 0.9
+
+
+# --- folding ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", checks.FOLDABLE.keys())
+def test_folding_leaves_the_output_and_the_original_as_they_were(case, dtype):
+    checks.check_folding_leaves_the_output_as_it_was(case, dtype)
+
+
+class Block(nn.Sequential):
+    """A Sequential of one's own, with options of its own."""
+
+    def __init__(self, features):
+        super().__init__(nn.Linear(features, features), nn.BatchNorm1d(features), nn.ReLU())
+
+
+class Fixed(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(4, 4), nn.BatchNorm1d(4))
+
+
+class Residual(nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+class Backwards(nn.Sequential):
+    def forward(self, x):
+        for module in reversed(list(self.children())):
+            x = module(x)
+        return x
+
+
+class Rectified(nn.Linear):
+    def forward(self, x):
+        return super().forward(x).relu()
+
+
+def tied():
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 4))
+    model[3].weight = model[0].weight
+    return model
+
+
+FOLDED_OR_REFUSED = {
+    "a Sequential with options of its own": lambda: nn.Sequential(Block(4), nn.Linear(4, 4)),
+    "a Sequential without options": Fixed,
+    "a Sequential that does more": lambda: Residual(nn.Linear(4, 4), nn.BatchNorm1d(4)),
+    "a Sequential that goes backwards": lambda: Backwards(nn.Linear(4, 4), nn.BatchNorm1d(4)),
+    "a Linear that does more": lambda: nn.Sequential(Rectified(4, 4), nn.BatchNorm1d(4)),
+    "tied weights": tied,
+}
+
+
+@pytest.mark.parametrize("build", FOLDED_OR_REFUSED.values(), ids=FOLDED_OR_REFUSED.keys())
+def test_what_is_unusual_is_folded_or_refused_but_never_wrong(build):
+    model, x = known(build().double()), batches_of(features=4)[0]
+    try:
+        folded = tg.fold_batch_norm(model)
+    except ValueError as refusal:
+        assert "cannot be folded" in str(refusal)  # noqa: PT017
+    else:
+        assert norms(folded) == []
+        assert_close(folded(x), model(x))
+
+
+class Transposed(nn.Module):
+    """Has a weight as a Linear has, but is none."""
+
+    def __init__(self):
+        self.weight, self.bias = nn.Parameter(tg.randn(4, 4)), None
+
+    def forward(self, x):
+        return x @ self.weight
+
+
+class Custom(nn.Module):
+    """What its forward does, no one can see from outside."""
+
+    def __init__(self):
+        self.linear, self.bn = nn.Linear(4, 4), nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return self.bn(self.linear(x).relu())
+
+
+def in_training(*layers):
+    """All in eval mode but the last."""
+    model = nn.Sequential(*layers).eval()
+    layers[-1].train()
+    return model
+
+
+def twice(*layers):
+    return nn.Sequential(*layers, nn.ReLU(), *layers)
+
+
+NOT_FOLDABLE = {  # the model, and the name and the reason that are to be given
+    "in training mode": (
+        lambda: in_training(nn.Linear(4, 4), nn.BatchNorm1d(4)),
+        r"^1 cannot.*BatchNorm1d\(4.*training mode",
+    ),
+    "keeps no statistics": (
+        lambda: nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, track_running_stats=False)),
+        r"^1 cannot.*BatchNorm1d\(4.*no statistics",
+    ),
+    "comes first": (
+        lambda: nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 4)),
+        r"^0 cannot.*BatchNorm1d\(4.*follows no Linear or Conv2d",
+    ),
+    "follows another": (
+        lambda: nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.BatchNorm1d(4)),
+        r"^2 cannot.*follows no Linear or Conv2d",
+    ),
+    "after a ReLU, nested": (
+        lambda: nn.Sequential(
+            nn.Flatten(), nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.BatchNorm1d(4))
+        ),
+        r"^1\.2 cannot.*follows no Linear or Conv2d",
+    ),
+    "after a dropout": (
+        lambda: nn.Sequential(nn.Linear(4, 4), nn.Dropout(), nn.BatchNorm1d(4)),
+        r"^2 cannot.*follows no Linear or Conv2d",
+    ),
+    "in a custom module": (
+        lambda: nn.Sequential(Custom()),
+        r"^0\.bn cannot.*follows no Linear or Conv2d",
+    ),
+    "after a custom layer with a weight": (
+        lambda: nn.Sequential(Transposed(), nn.BatchNorm1d(4)),
+        r"^1 cannot.*follows no Linear or Conv2d",
+    ),
+    "of other channels than the layer before": (
+        lambda: nn.Sequential(nn.Linear(4, 1), nn.BatchNorm1d(5)),
+        r"^1 cannot.*BatchNorm1d\(5",
+    ),
+    "used twice": (
+        lambda: twice(nn.Linear(4, 4), nn.BatchNorm1d(4)),
+        r"^1 cannot.*used more than once",
+    ),
+    "the layer before is used twice": (
+        lambda: nn.Sequential(*(linear := [nn.Linear(4, 4)]), nn.BatchNorm1d(4), *linear),
+        r"^1 cannot.*used more than once",
+    ),
+    "its block is used twice": (
+        lambda: twice(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))),
+        r"^0\.1 cannot.*used more than once",
+    ),
+    "is the model": (lambda: nn.BatchNorm1d(4), r"cannot.*BatchNorm1d\(4"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_FOLDABLE.keys())
+def test_what_cannot_be_folded_is_refused_by_name(case):
+    build, named = NOT_FOLDABLE[case]
+    model = build()
+    model = model if case == "in training mode" else model.eval()
+    before = state(model)
+    with pytest.raises(ValueError, match=named):
+        tg.fold_batch_norm(model)
+    checks.assert_unchanged(model, before)
+
+
+def test_a_model_in_training_mode_is_refused_whole():
+    with pytest.raises(ValueError, match=r"^1 cannot.*training mode.*eval"):
+        tg.fold_batch_norm(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
+
+
+def test_a_model_without_batch_normalization_is_copied():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    folded = tg.fold_batch_norm(model)
+    assert repr(folded) == repr(model)
+    assert folded is not model
+    checks.assert_unchanged(folded, state(model))
+
+
+def test_a_folded_model_can_be_folded_again_saved_and_loaded():
+    layers, shape = checks.FOLDABLE["several, nested"]
+    model = known(nn.Sequential(*layers()))
+    folded = tg.fold_batch_norm(model)
+    again = tg.fold_batch_norm(folded)
+    checks.assert_unchanged(again, state(folded))
+    other = tg.fold_batch_norm(known(nn.Sequential(*layers())))
+    other.load_state_dict(folded.state_dict())
+    x = tg.tensor(checks.normal(3, *shape).astype(np.float32))
+    np.testing.assert_array_equal(other(x).data, folded(x).data)
