@@ -77,7 +77,7 @@ def batch_norm_train(
         if is_grad_enabled():  # to be differentiated again: go by way of the composed form
             copies: list[Any] = [None if t is None else t.clone() for t in (x, weight, bias)]
             wanted = [t for t in copies if t is not None and t.requires_grad]
-            y = batch_norm_composed(*copies, eps=eps)
+            y = batch_norm_composed(copies[0], copies[1], copies[2], eps)
             found = {id(t): d for t, d in zip(wanted, grad(y, wanted, g, None, True), strict=True)}
             return [found.get(id(t)) for t in copies]
         dx, *rest = closed_form(_wide(g.data, r), _centre(rows, mean, r), inv_std, scale, r)
@@ -256,13 +256,18 @@ def population_statistics(model: Any, batches: Iterable[Any]) -> None:
         mine.data[...] = found.data
 
 
+def _says(layer: Any, name: str) -> bool:
+    """Whether `name` is set by the class whose `forward` the layer runs, not by one it overrides."""
+    return next((name in vars(c) for c in type(layer).__mro__ if "forward" in vars(c)), False)
+
+
 def _children(module: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any, Any]]:
     """(dotted name, parent, the child before it in a Sequential, child), at all depths."""
     before = None
     for name, child in module.named_children():
         yield prefix + name, module, before, child
         yield from _children(child, f"{prefix}{name}.")
-        before = child if module.in_order else None
+        before = child if _says(module, "in_order") else None
 
 
 def fold_batch_norm(model: Any) -> Any:
@@ -277,7 +282,7 @@ def fold_batch_norm(model: Any) -> Any:
     for path, parent, before, bn in [("the model", None, None, folded), *_children(folded)]:
         if not hasattr(bn, "running_var"):
             continue
-        if before is None or not before.is_linear or len(before.weight) != bn.num_features:
+        if not _says(before, "is_linear") or len(before.weight) != bn.num_features:
             problem = "follows no Linear or Conv2d of as many channels in a Sequential"
         elif bn.training or bn.running_var is None:
             problem = "is in training mode, or keeps no statistics: call eval() first"

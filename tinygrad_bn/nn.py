@@ -53,7 +53,6 @@ class Module:
     """
 
     training: bool = True
-    in_order = is_linear = False  # the children are applied one after the other; see Linear
 
     forward: Callable[..., Any]
 
@@ -197,9 +196,7 @@ def clear_grads(parameters: Iterable[Tensor], set_to_none: bool) -> None:
 class Sequential(Module):
     """Modules applied one after the other; `model[0]` is the first, `model[:2]` the first two."""
 
-    @property
-    def in_order(self) -> bool:  # type: ignore[override]
-        return type(self).forward is Sequential.forward
+    in_order = True  # the children are applied one after the other
 
     def __init__(self, *modules: Module) -> None:
         for i, module in enumerate(modules):
