@@ -24,7 +24,6 @@ from tinygrad_bn.optim import SGD
 
 BN = partial(nn.BatchNorm1d, 100)  # makes the BN of a hidden layer
 
-
 # --- what the experiments share -------------------------------------------------------------------
 
 
@@ -57,22 +56,18 @@ def learn(
     rng, optimizer = np.random.default_rng(seed), SGD(model.parameters(), lr=lr)
     for step in range(1, steps + 1):
         images, labels = batch(rng, size)
-        with np.errstate(all="ignore"):  # a diverging network overflows: that is a finding here
-            optimizer.zero_grad()
-            loss = cross_entropy(model(images), labels)
-            loss.backward()
-            optimizer.step()
+        optimizer.zero_grad()
+        loss = cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
         yield step, loss.item()
-        if not math.isfinite(loss.item()):
-            return
 
 
 @no_grad()
 def accuracy(model: nn.Module, size: int = 10_000) -> float:
     """In percent on the test images, `size` at a time, in the mode that the model is in."""
     images, labels = digits(train=False)
-    with np.errstate(all="ignore"):
-        scores = [model(tensor(images[i : i + size])).numpy() for i in range(0, len(labels), size)]
+    scores = [model(tensor(images[i : i + size])).numpy() for i in range(0, len(labels), size)]
     return 100 * (np.concatenate(scores).argmax(1) == labels).mean()
 
 
@@ -83,35 +78,32 @@ def by_three_statistics(model: nn.Module, size: int) -> tuple[float, float, floa
     return running, accuracy(model), accuracy(model.train(), size)
 
 
-def show(head: str, rows: list[tuple]) -> None:
-    """A table: `head` names its columns, with | between them."""
-    lines = [[c if isinstance(c, str) else f"{c:.4g}" for c in row] for row in rows]
-    lines.insert(0, [name.strip() for name in head.split("|")])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  " + "   ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)))
+def line(*cells: str | float) -> None:
+    """One line of a table."""
+    print("".join(c.rjust(16) if isinstance(c, str) else f"{c:>16.4g}" for c in cells))
 
 
 # --- the experiments: each prints its description, and then its evidence --------------------------
 
 
+@np.errstate(all="ignore")  # a diverging network overflows: here that is a finding
 def rates() -> None:
     """Larger learning rates survive with BN (section 3.3).
 
     BN((aW)u) = BN(Wu), and the gradient towards aW is 1/a of that towards W: if a step is so long
     that the weights become too large, the next steps are the shorter for it.
     """
-    rows, largest = [], {}
+    largest = {}
+    line("learning rate", "% without BN", "% with BN")
     for lr in (0.03, 0.1, 0.3, 1, 3, 10, 30):
-        row = [f"{lr}"]
+        cells = []
         for name, layers in {"without": [nn.ReLU], "with": [BN, nn.ReLU]}.items():
             model = network(*layers)
-            *_, (step, loss) = learn(model, lr, 300)
+            losses = [loss for _, loss in learn(model, lr, 300)]
             right = accuracy(model.eval())
-            row.append(f"{right:.1f}%" if math.isfinite(loss) else f"overflow at step {step}")
+            cells.append(f"{right:.1f}" if math.isfinite(losses[-1]) else "overflow")
             largest |= {name: f"{lr} {name} BN"} if right > 80 else {}
-        rows.append(tuple(row))
-    show("learning rate | right without BN | right with BN", rows)
+        line(f"{lr}", *cells)
     print(f"The largest rate that gets above 80%: {', '.join(largest.values())}.")
 
 
@@ -122,18 +114,17 @@ def drift() -> None:
     moved for ever, for a fall of the loss that cannot come; inside, the gradient towards b is 0.
     """
     u, target = np.random.default_rng(0).standard_normal((2, 64))
-    rows, b = [], {where: tensor(0.0, requires_grad=True) for where in ("outside", "inside")}
-    for step in range(1001):
-        row = [f"{step}"]
-        for where, bias in b.items():
-            x = tensor(u) + bias
-            error = x - (x.mean() if where == "inside" else x.mean().detach()) - tensor(target)
+    line("mean", "step", "b", "loss")
+    for outside in (True, False):
+        b = tensor(0.0, requires_grad=True)
+        for step in range(1001):
+            x = tensor(u) + b
+            error = x - (x.mean().detach() if outside else x.mean()) - tensor(target)
             loss = (error * error).mean()
-            row += [f"{bias.item():z.3f}", f"{loss.item():.6f}"]
-            bias.data -= 0.1 * grad(loss, bias)[0].data
-        if step in (0, 10, 100, 1000):
-            rows.append(tuple(row))
-    show("step | mean outside: b | loss | mean inside: b | loss", rows)
+            if step in (0, 10, 100, 1000):
+                numbers = f"{step}", f"{b.item():z.3f}", f"{loss.item():.6f}"
+                line("outside" if outside else "inside", *numbers)
+            b.data -= 0.1 * grad(loss, b)[0].data
 
 
 class Outside(nn.BatchNorm1d):
@@ -149,14 +140,13 @@ def drift_layer() -> None:
 
     ‖W‖ and ‖b‖ belong to the second layer. BN undoes what their growth does, so nothing ends it.
     """
-    rows: dict[int, tuple] = {step: (f"{step}",) for step in (1, 10, 100, 1000)}
-    for make in (partial(Outside, 100), BN):
+    line("statistics", "step", "loss", "‖W‖", "‖b‖")
+    for name, make in {"outside": partial(Outside, 100), "inside": BN}.items():
         model = network(make, nn.ReLU)
-        for step, loss in learn(model, 0.1, max(rows)):
-            if step in rows:
-                lengths = [float(np.linalg.norm(p.data)) for p in (model[3].weight, model[3].bias)]
-                rows[step] += (loss, *lengths)
-    show("step | outside: loss | ‖W‖ | ‖b‖ | inside: loss | ‖W‖ | ‖b‖", list(rows.values()))
+        for step, loss in learn(model, 0.1, 1000):
+            if step in (1, 10, 100, 1000):
+                weight, bias = (np.linalg.norm(p.data) for p in (model[3].weight, model[3].bias))
+                line(name, f"{step}", loss, weight, bias)
 
 
 def short() -> None:
@@ -165,45 +155,41 @@ def short() -> None:
     Held: the share of the initial mean 0 and variance 1 that is still in the averages. The test
     batch's own statistics are no way out: an answer then depends on its batch-mates.
     """
-    rows = []
+    line("momentum", "steps", "held", "% by running", "by Algorithm 2", "by test batch")
     for momentum in (0.1, 0.01):
         for steps in (3, 10, 30, 100, 300):
             model = network(partial(BN, momentum=momentum), nn.ReLU)
             list(learn(model, 0.1, steps))
             held = f"{(1 - momentum) ** steps:.0%}"
-            rows.append((momentum, f"{steps}", held, *by_three_statistics(model, 60)))
-    show("momentum | steps | held | % right by running | by Algorithm 2 | by test batch", rows)
+            line(momentum, f"{steps}", held, *by_three_statistics(model, 60))
 
 
 def small_chain() -> None:
-    """Training and inference differ by (1 − 1/m)^(L/2) after L layers of BN on m rows, here 20.
+    """Training and inference differ by (1 − 1/m)^(L/2) after L layers of BN on m rows, here L = 20.
 
     In training a layer uses the variance σ², for inference σ²·m/(m − 1), measured while the layers
     before it did not yet shrink their outputs. Algorithm 2, layer by layer, measures them shrunk.
     """
-    rows = []
+    line("m", "% that is left", "the formula", "by Algorithm 2")
     for m in (2, 4, 16, 64):
         chain = [nn.BatchNorm1d(8, eps=0, affine=False, momentum=1.0) for _ in range(20)]
         model, x = nn.Sequential(*chain).double(), tensor(np.random.default_rng(0).random((m, 8)))
         train, running = model(x).numpy().std(), model.eval()(x).numpy().std()
         population_statistics(model, [x])
         ratios = running / train, (1 - 1 / m) ** (20 / 2), model(x).numpy().std() / train
-        rows.append((f"{m}", *(f"{ratio:.4f}" for ratio in ratios)))
-    show("m | eval/train, by running | (1 − 1/m)^(20/2) | eval/train, by Algorithm 2", rows)
+        line(f"{m}", *(f"{100 * ratio:.2f}" for ratio in ratios))
 
 
 def small() -> None:
     """Training and inference differ in a network that learned from small batches.
 
-    The statistics of few images are noise, and the network had to live with it. Algorithm 2 takes
-    them from 3000 images.
+    Statistics of few images are noise, and the network learned with it. Algorithm 2 takes 3000.
     """
-    rows = []
+    line("batch size", "% by running", "by Algorithm 2", "by test batch")
     for m in (2, 4, 16, 64):
         model = network(BN, nn.ReLU)
         list(learn(model, 0.03, 800, size=m))
-        rows.append((f"{m}", *by_three_statistics(model, m)))
-    show("batch size | % right by running | by Algorithm 2 | by test batch", rows)
+        line(f"{m}", *by_three_statistics(model, m))
 
 
 def place() -> None:
@@ -212,19 +198,18 @@ def place() -> None:
     The order is a choice: the caffenet-benchmark project found after better, on ImageNet.
     """
     orders = {"no BN": [nn.ReLU], "BN, ReLU": [BN, nn.ReLU], "ReLU, BN": [nn.ReLU, BN]}
-    right: dict[str, list[float]] = {name: [] for name in orders}
+    right = []
+    line("seed", *(f"{name} %" for name in orders))
     for seed in range(5):
-        for name, layers in orders.items():
-            model = network(*layers, seed=seed)
+        models = [network(*layers, seed=seed) for layers in orders.values()]
+        for model in models:
             list(learn(model, 0.1, 600, seed))
-            right[name].append(accuracy(model.eval()))
-    rows = [(n, *(f"{a:.2f}" for a in r), f"{np.mean(r):.2f}") for n, r in right.items()]
-    show("order | % right, seed 0 | 1 | 2 | 3 | 4 | mean", rows)
-    gap = np.subtract(right["BN, ReLU"], right["ReLU, BN"])
-    error = gap.std(ddof=1) / math.sqrt(5)
-    told = "a difference" if abs(gap.mean()) > 2.78 * error else "no difference beyond chance"
-    print(f"Before minus after: {gap.mean():.2f} ± {error:.2f} points (standard error of 5 seeds):")
-    print(f"{told}, which at the 5% level takes 2.78 standard errors.")
+        right.append([accuracy(model.eval()) for model in models])
+        line(f"{seed}", *right[-1])
+    _, before, after = np.transpose(right)
+    gap, error = (before - after).mean(), (before - after).std(ddof=1) / math.sqrt(5)
+    print(f"Before minus after: {gap:.2f} ± {error:.2f} points, {gap / error:.1f} standard errors.")
+    print("With 5 seeds, chance alone gives more than 2.8 of them, up or down, one time in twenty.")
 
 
 class Noise(nn.Module):
@@ -245,9 +230,11 @@ def noise() -> None:
     The paper says BN is fast because it keeps the inputs of layers steady. Here noise after BN
     makes those of the last sigmoids move (in 10 steps) more than without BN. See the losses.
     """
-    after = {f"BN, noise {size}": [BN, partial(Noise, size)] for size in (0.5, 1.0)}
-    rows, probe = [], tensor(digits(train=True)[0][:500])
-    for name, layers in {"no BN": [], "BN": [BN], **after}.items():
+    kinds = {"no BN": [], "BN": [BN]}
+    kinds |= {f"BN, noise {size}": [BN, partial(Noise, size)] for size in (0.5, 1.0)}
+    probe = tensor(digits(train=True)[0][:500])
+    line("", "mean moves", "deviation moves", "loss at step 100", "at 950")
+    for name, layers in kinds.items():
         model, losses, seen = network(*layers, nn.Sigmoid), [], []
         for step, loss in learn(model, 0.5, 1000):
             losses.append(loss)
@@ -256,15 +243,24 @@ def noise() -> None:
                     x = model[:-2](probe).numpy()  # what enters the last sigmoids
                 seen.append([x.mean(0), x.std(0)])
         moves = np.abs(np.diff(seen, axis=0)).mean((0, 2))
-        rows.append((name, *moves, np.mean(losses[50:150]), np.mean(losses[-100:])))
-    show("network | mean moves | deviation moves | loss at step 100 | at 950", rows)
+        line(name, *moves, np.mean(losses[50:150]), np.mean(losses[-100:]))
 
 
-def look(model: nn.Module, data: tuple[Tensor, Tensor]) -> tuple[float, list, np.ndarray]:
-    """The loss, and its gradient: for each parameter, and all in one vector."""
-    loss = cross_entropy(model(data[0]), data[1])
-    found = [g.numpy() for g in grad(loss, list(model.parameters()))]
-    return loss.item(), found, np.concatenate([g.ravel() for g in found])
+def along_the_gradient(model: nn.Module, lrs: tuple[float, ...]) -> Iterator[tuple[float, float]]:
+    """For a step of each rate from here: the fall of the loss and the turn of its gradient."""
+    images, labels = batch(np.random.default_rng(1), 500)
+    look = []
+    for lr in (0, *lrs):
+        there = copy.deepcopy(model)
+        weights = list(there.parameters())
+        for i, w in enumerate(weights):
+            w.data -= lr * look[0][1][i].data if lr else 0
+        loss = cross_entropy(there(images), labels)
+        look.append((loss.item(), grad(loss, weights)))
+    flat = [np.concatenate([part.numpy().ravel() for part in g]) for _, g in look]
+    length = np.linalg.norm(flat[0])
+    for lr, (loss, _), g in zip(lrs, look[1:], flat[1:], strict=True):
+        yield (look[0][0] - loss) / (lr * length**2), np.linalg.norm(g - flat[0]) / length
 
 
 def smooth() -> None:
@@ -274,24 +270,14 @@ def smooth() -> None:
     loss, as a share of what the gradient promises. Turn: the gradient's change, as a share of its
     length. Medians of 20 looks at networks of sigmoids while they train at rate 0.5.
     """
-    rates, found = (0.125, 0.5, 2.0, 8.0), []
-    for layers in ([nn.Sigmoid], [BN, nn.Sigmoid]):
-        model, looks = network(*layers), []
-        for step, _ in learn(model, 0.5, 1000):
-            if step % 50 == 0:
-                data, along = batch(np.random.default_rng(step)), []
-                loss, parts, g = look(model, data)
-                for lr in rates:
-                    there = copy.deepcopy(model)
-                    for w, part in zip(there.parameters(), parts, strict=True):
-                        w.data -= lr * part
-                    new_loss, _, h = look(there, data)
-                    turn = np.linalg.norm(h - g) / np.linalg.norm(g)
-                    along.append(((loss - new_loss) / (lr * (g @ g)), turn))
-                looks.append(along)
-        found.append(np.median(looks, axis=0))
-    rows = [(lr, *without, *with_bn) for lr, without, with_bn in zip(rates, *found, strict=True)]
-    show("rate of the step | no BN: fall | turn | BN: fall | turn", rows)
+    lrs = (0.125, 0.5, 2.0, 8.0)
+    line("", "rate of the step", "fall", "turn")
+    for name, layers in {"no BN": [nn.Sigmoid], "BN": [BN, nn.Sigmoid]}.items():
+        model = network(*layers)
+        steps = learn(model, 0.5, 1000)
+        looks = [list(along_the_gradient(model, lrs)) for step, _ in steps if step % 50 == 0]
+        for lr, medians in zip(lrs, np.median(looks, 0), strict=True):
+            line(name, lr, *medians)
 
 
 def gradient_norms(depth: int, bn: bool, skip: bool, seed: int) -> np.ndarray:
@@ -310,20 +296,17 @@ def depth() -> None:
     """With BN, gradients grow with depth, at initialization. Yang et al. 2019 (arXiv 1902.08129).
 
     The paper conjectures (section 3.3) that BN keeps the singular values of the layers' Jacobians
-    near 1, which would keep gradients as long as they are. Shown: their norm at the first layer
-    over that at the last, and the growth per layer fitted to all.
+    near 1, which would keep gradients as long as they are. Ratio: their norm at the first layer
+    over that at the last. Growth: of the norm per layer, fitted to all.
     """
-    rows = []
-    for layers in (10, 25, 50):
-        row = [f"{layers}"]
-        for bn, skip in ((False, False), (True, False), (True, True)):
+    line("", "layers", "ratio", "growth")
+    for name, bn, skip in (("no BN", 0, 0), ("BN", 1, 0), ("BN, skips", 1, 1)):
+        for layers in (10, 25, 50):
             logs = np.mean([np.log(gradient_norms(layers, bn, skip, s)) for s in range(3)], 0)
             slope = np.polyfit(np.arange(layers), logs, 1)[0]
-            row += [f"{math.exp(logs[0] - logs[-1]):.1f}", f"{math.exp(-slope):.3f}"]
-        rows.append(tuple(row))
-    show("layers | no BN: ratio | per layer | BN: ratio | per layer | BN, skips: ratio | per layer", rows)
+            line(name, f"{layers}", math.exp(logs[0] - logs[-1]), math.exp(-slope))
     theory = math.sqrt(math.pi / (math.pi - 1))
-    print(f"Theory for BN, ReLU, wide layers and large batches: √(π/(π − 1)) = {theory:.3f} per layer.")
+    print(f"Theory for BN, ReLU, wide layers, large batches: growth √(π/(π − 1)) = {theory:.3f}.")
 
 
 def main() -> None:

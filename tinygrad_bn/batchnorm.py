@@ -58,8 +58,7 @@ def batch_norm_train(
 ) -> tuple[Tensor, Array, Array]:
     """Algorithm 1 as one operation on (N, C, …). Returns y, and the batch's μ and σ², (C,)."""
     m, c = x.numel() // x.shape[1], x.shape[1]
-    r = math.gcd(m, 64) if c < 64 else 1
-    rows = _wide(x.data, r)
+    rows = _wide(x.data, r := math.gcd(m, 64) if c < 64 else 1)
     # Measured from a value of its own, a channel's large common offset costs no digits, and the
     # mean of a constant channel is exact. Two passes: E[x²] − E[x]² would cancel.
     first = rows[0, :c]
@@ -83,8 +82,8 @@ def batch_norm_train(
         dx, *rest = closed_form(_wide(g.data, r), _centre(rows, mean, r), inv_std, scale, r)
         return [wrap(_unwide(dx, x.shape)), *map(wrap, rest)]
 
-    inputs = enumerate((x, weight, bias))
-    towards = [(t, lambda g, _, k=k: gradients(g)[k]) for k, t in inputs if t is not None]
+    given = [(k, t) for k, t in enumerate((x, weight, bias)) if t is not None]
+    towards = [(t, lambda g, _, k=k: gradients(g)[k]) for k, t in given]
     return record("batch_norm", _unwide(y, x.shape), *towards), mean, var
 
 
@@ -257,7 +256,7 @@ def population_statistics(model: Any, batches: Iterable[Any]) -> None:
 
 
 def _says(layer: Any, name: str) -> bool:
-    """Whether `name` is set by the class whose `forward` the layer runs, not by one it overrides."""
+    """Whether `name` is set by the class whose `forward` the layer runs, not by a base class."""
     return next((name in vars(c) for c in type(layer).__mro__ if "forward" in vars(c)), False)
 
 
