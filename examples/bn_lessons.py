@@ -1,30 +1,28 @@
-"""Ten short experiments on batch normalization (BN), each printing its evidence.
+"""Nine short experiments on batch normalization (BN), each printing its evidence.
 
     python examples/bn_lessons.py                  # all of them, in about a minute
     python examples/bn_lessons.py drift depth      # only these
 
-Sections are those of the paper (Ioffe & Szegedy 2015, arXiv 1502.03167). What BN does is measured
-here. *Why* it makes training faster is disputed; where that is at stake, the text says so.
+Sections are those of the paper (Ioffe & Szegedy 2015, arXiv 1502.03167). Each experiment prints its
+description and then what was measured. What BN does can be measured; *why* it makes training
+faster is disputed, and where that is at stake, the text says so.
 """
 
 import argparse
 import copy
 import math
-import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from inspect import getdoc
 
 import numpy as np
 
-from tinygrad_bn import Tensor, grad, manual_seed, nn, no_grad, population_statistics, tensor
+from tinygrad_bn import Tensor, grad, manual_seed, nn, no_grad, population_statistics, randn, tensor
 from tinygrad_bn.data import MNIST
 from tinygrad_bn.functional import batch_norm, cross_entropy
 from tinygrad_bn.optim import SGD
 
 BN = partial(nn.BatchNorm1d, 100)  # makes the BN of a hidden layer
-
-# --- what the experiments share -------------------------------------------------------------------
 
 
 def network(*after: Callable[[], nn.Module], seed: int = 0) -> nn.Sequential:
@@ -49,10 +47,8 @@ def batch(rng: np.random.Generator, size: int = 60) -> tuple[Tensor, Tensor]:
     return tensor(images[chosen]), tensor(labels[chosen])
 
 
-def learn(
-    model: nn.Module, lr: float, steps: int, seed: int = 0, size: int = 60
-) -> Iterator[tuple[int, float]]:
-    """Plain SGD, one step each time it is asked for the next step's number and loss."""
+def learn(model: nn.Module, lr: float, steps: int, seed: int = 0, size: int = 60) -> Iterator:
+    """Plain SGD: gives the number and the loss of each step as it is taken."""
     rng, optimizer = np.random.default_rng(seed), SGD(model.parameters(), lr=lr)
     for step in range(1, steps + 1):
         images, labels = batch(rng, size)
@@ -83,15 +79,11 @@ def line(*cells: str | float) -> None:
     print("".join(c.rjust(16) if isinstance(c, str) else f"{c:>16.4g}" for c in cells))
 
 
-# --- the experiments: each prints its description, and then its evidence --------------------------
-
-
 @np.errstate(all="ignore")  # a diverging network overflows: here that is a finding
 def rates() -> None:
     """Larger learning rates survive with BN (section 3.3).
 
-    BN((aW)u) = BN(Wu), and the gradient towards aW is 1/a of that towards W: if a step is so long
-    that the weights become too large, the next steps are the shorter for it.
+    BN((aW)u) = BN(Wu), with 1/a of the gradient: weights that one long step made large move less.
     """
     largest = {}
     line("learning rate", "% without BN", "% with BN")
@@ -115,15 +107,14 @@ def drift() -> None:
     """
     u, target = np.random.default_rng(0).standard_normal((2, 64))
     line("mean", "step", "b", "loss")
-    for outside in (True, False):
+    for where in ("outside", "inside"):
         b = tensor(0.0, requires_grad=True)
         for step in range(1001):
             x = tensor(u) + b
-            error = x - (x.mean().detach() if outside else x.mean()) - tensor(target)
+            error = x - (x.mean() if where == "inside" else x.mean().detach()) - tensor(target)
             loss = (error * error).mean()
             if step in (0, 10, 100, 1000):
-                numbers = f"{step}", f"{b.item():z.3f}", f"{loss.item():.6f}"
-                line("outside" if outside else "inside", *numbers)
+                line(where, f"{step}", f"{b.item():z.3f}", f"{loss.item():.6f}")
             b.data -= 0.1 * grad(loss, b)[0].data
 
 
@@ -160,15 +151,16 @@ def short() -> None:
         for steps in (3, 10, 30, 100, 300):
             model = network(partial(BN, momentum=momentum), nn.ReLU)
             list(learn(model, 0.1, steps))
-            held = f"{(1 - momentum) ** steps:.0%}"
-            line(momentum, f"{steps}", held, *by_three_statistics(model, 60))
+            held = (1 - momentum) ** steps
+            line(momentum, f"{steps}", f"{held:.1%}", *by_three_statistics(model, 60))
 
 
-def small_chain() -> None:
-    """Training and inference differ by (1 − 1/m)^(L/2) after L layers of BN on m rows, here L = 20.
+def small() -> None:
+    """Training and inference differ by (1 − 1/m)^(L/2) after L layers of BN on m rows, here 20.
 
     In training a layer uses the variance σ², for inference σ²·m/(m − 1), measured while the layers
     before it did not yet shrink their outputs. Algorithm 2, layer by layer, measures them shrunk.
+    Then a network that learned from m images at a time: its statistics are noise, and it shows.
     """
     line("m", "% that is left", "the formula", "by Algorithm 2")
     for m in (2, 4, 16, 64):
@@ -178,14 +170,8 @@ def small_chain() -> None:
         population_statistics(model, [x])
         ratios = running / train, (1 - 1 / m) ** (20 / 2), model(x).numpy().std() / train
         line(f"{m}", *(f"{100 * ratio:.2f}" for ratio in ratios))
-
-
-def small() -> None:
-    """Training and inference differ in a network that learned from small batches.
-
-    Statistics of few images are noise, and the network learned with it. Algorithm 2 takes 3000.
-    """
-    line("batch size", "% by running", "by Algorithm 2", "by test batch")
+    print()
+    line("m", "% by running", "by Algorithm 2", "by test batch")
     for m in (2, 4, 16, 64):
         model = network(BN, nn.ReLU)
         list(learn(model, 0.03, 800, size=m))
@@ -208,20 +194,17 @@ def place() -> None:
         line(f"{seed}", *right[-1])
     _, before, after = np.transpose(right)
     gap, error = (before - after).mean(), (before - after).std(ddof=1) / math.sqrt(5)
-    print(f"Before minus after: {gap:.2f} ± {error:.2f} points, {gap / error:.1f} standard errors.")
-    print("With 5 seeds, chance alone gives more than 2.8 of them, up or down, one time in twenty.")
+    print(
+        f"Before minus after: {gap:.2f}. Chance alone: within ±{2.78 * error:.2f}, 19 times in 20."
+    )
 
 
 class Noise(nn.Module):
     """In training, scales and shifts each unit afresh at each step: a new distribution."""
 
-    def __init__(self, size: float) -> None:
-        self.size, self.rng = size, np.random.default_rng(0)
-
     def forward(self, x: Tensor) -> Tensor:
-        scale = self.rng.uniform(1, 1 + self.size, x.shape[1]).astype(np.float32)
-        shift = self.rng.uniform(-self.size, self.size, x.shape[1]).astype(np.float32)
-        return x * tensor(scale) + tensor(shift) if self.training else x
+        scale, shift = 0.3 * randn(2, x.shape[1])
+        return x * (1 + scale) + shift if self.training else x
 
 
 def noise() -> None:
@@ -230,8 +213,7 @@ def noise() -> None:
     The paper says BN is fast because it keeps the inputs of layers steady. Here noise after BN
     makes those of the last sigmoids move (in 10 steps) more than without BN. See the losses.
     """
-    kinds = {"no BN": [], "BN": [BN]}
-    kinds |= {f"BN, noise {size}": [BN, partial(Noise, size)] for size in (0.5, 1.0)}
+    kinds = {"no BN": [], "BN": [BN], "BN, noise": [BN, Noise]}
     probe = tensor(digits(train=True)[0][:500])
     line("", "mean moves", "deviation moves", "loss at step 100", "at 950")
     for name, layers in kinds.items():
@@ -239,28 +221,25 @@ def noise() -> None:
         for step, loss in learn(model, 0.5, 1000):
             losses.append(loss)
             if step % 10 == 0:
-                with no_grad():
-                    x = model[:-2](probe).numpy()  # what enters the last sigmoids
+                x = model[:-2](probe).detach().numpy()  # what enters the last sigmoids
                 seen.append([x.mean(0), x.std(0)])
         moves = np.abs(np.diff(seen, axis=0)).mean((0, 2))
         line(name, *moves, np.mean(losses[50:150]), np.mean(losses[-100:]))
 
 
-def along_the_gradient(model: nn.Module, lrs: tuple[float, ...]) -> Iterator[tuple[float, float]]:
-    """For a step of each rate from here: the fall of the loss and the turn of its gradient."""
+def after_step(model: nn.Module, lr: float) -> tuple[float, float]:
+    """For a step of this rate from here: the fall of the loss, and the turn of its gradient."""
     images, labels = batch(np.random.default_rng(1), 500)
-    look = []
-    for lr in (0, *lrs):
-        there = copy.deepcopy(model)
-        weights = list(there.parameters())
-        for i, w in enumerate(weights):
-            w.data -= lr * look[0][1][i].data if lr else 0
+    there, looks = copy.deepcopy(model), []
+    weights = list(there.parameters())
+    for _ in range(2):
         loss = cross_entropy(there(images), labels)
-        look.append((loss.item(), grad(loss, weights)))
-    flat = [np.concatenate([part.numpy().ravel() for part in g]) for _, g in look]
-    length = np.linalg.norm(flat[0])
-    for lr, (loss, _), g in zip(lrs, look[1:], flat[1:], strict=True):
-        yield (look[0][0] - loss) / (lr * length**2), np.linalg.norm(g - flat[0]) / length
+        parts = grad(loss, weights)
+        looks.append((loss.item(), np.concatenate([part.numpy().ravel() for part in parts])))
+        for w, part in zip(weights, parts, strict=True):
+            w.data -= lr * part.data
+    (before, g), (after, h) = looks
+    return (before - after) / (lr * (g @ g)), np.linalg.norm(h - g) / np.linalg.norm(g)
 
 
 def smooth() -> None:
@@ -275,7 +254,7 @@ def smooth() -> None:
     for name, layers in {"no BN": [nn.Sigmoid], "BN": [BN, nn.Sigmoid]}.items():
         model = network(*layers)
         steps = learn(model, 0.5, 1000)
-        looks = [list(along_the_gradient(model, lrs)) for step, _ in steps if step % 50 == 0]
+        looks = [[after_step(model, lr) for lr in lrs] for step, _ in steps if step % 50 == 0]
         for lr, medians in zip(lrs, np.median(looks, 0), strict=True):
             line(name, lr, *medians)
 
@@ -295,9 +274,8 @@ def gradient_norms(depth: int, bn: bool, skip: bool, seed: int) -> np.ndarray:
 def depth() -> None:
     """With BN, gradients grow with depth, at initialization. Yang et al. 2019 (arXiv 1902.08129).
 
-    The paper conjectures (section 3.3) that BN keeps the singular values of the layers' Jacobians
-    near 1, which would keep gradients as long as they are. Ratio: their norm at the first layer
-    over that at the last. Growth: of the norm per layer, fitted to all.
+    That is against a conjecture of the paper (section 3.3): singular values of Jacobians near 1.
+    Ratio: of the gradient's norm at the first layer to that at the last. Growth: per layer, fitted.
     """
     line("", "layers", "ratio", "growth")
     for name, bn, skip in (("no BN", 0, 0), ("BN", 1, 0), ("BN, skips", 1, 1)):
@@ -306,20 +284,21 @@ def depth() -> None:
             slope = np.polyfit(np.arange(layers), logs, 1)[0]
             line(name, f"{layers}", math.exp(logs[0] - logs[-1]), math.exp(-slope))
     theory = math.sqrt(math.pi / (math.pi - 1))
-    print(f"Theory for BN, ReLU, wide layers, large batches: growth √(π/(π − 1)) = {theory:.3f}.")
+    print(
+        f"Growth in theory, for BN, ReLU, wide layers and large batches: √(π/(π − 1)) = {theory:.3f}."
+    )
 
 
 def main() -> None:
-    lessons = (rates, drift, drift_layer, short, small_chain, small, place, noise, smooth, depth)
+    lessons = (rates, drift, drift_layer, short, small, place, noise, smooth, depth)
     names = {lesson.__name__: lesson for lesson in lessons}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lessons", nargs="*", choices=[*names, "all"], default="all")
     chosen = parser.parse_args().lessons
     for name in names if "all" in chosen else chosen:
         print(f"{name}: {getdoc(names[name])}\n")
-        start = time.perf_counter()
         names[name]()
-        print(f"({time.perf_counter() - start:.1f} s)\n")
+        print()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """[5] Batch normalization (Ioffe & Szegedy 2015, arXiv 1502.03167): the centre piece.
 
-After this file you know what batch normalization computes in training (Algorithm 1), what its
-gradient is (section 3), what it computes at inference (Algorithm 2, section 3.1), and how it
-disappears into the layer before it. For the values x_1 … x_m of one feature in a mini-batch:
+After this file you know what it computes in training (Algorithm 1) and at inference (Algorithm 2),
+its gradient, and how it disappears into the layer before it. For the m values x_i of a feature:
 
     μ_B  = (1/m) Σ x_i                      mini-batch mean
     σ_B² = (1/m) Σ (x_i − μ_B)²             mini-batch variance: biased, 1/m and not 1/(m − 1)
@@ -59,8 +58,8 @@ def batch_norm_train(
     """Algorithm 1 as one operation on (N, C, …). Returns y, and the batch's μ and σ², (C,)."""
     m, c = x.numel() // x.shape[1], x.shape[1]
     rows = _wide(x.data, r := math.gcd(m, 64) if c < 64 else 1)
-    # Measured from a value of its own, a channel's large common offset costs no digits, and the
-    # mean of a constant channel is exact. Two passes: E[x²] − E[x]² would cancel.
+    # Measured from a value of its own, a channel's common offset does not drown its differences, and
+    # the mean of a constant channel is exact. Two passes: E[x²] − E[x]² would cancel.
     first = rows[0, :c]
     mean = first + _sum(_centre(rows, first, r), r) / m
     centred = _centre(rows, mean, r)
@@ -73,17 +72,18 @@ def batch_norm_train(
 
     @lru_cache(maxsize=1)  # asked for once by each input, worked out once
     def gradients(g: Tensor) -> list[Tensor | None]:
-        if is_grad_enabled():  # to be differentiated again: go by way of the composed form
-            copies: list[Any] = [None if t is None else t.clone() for t in (x, weight, bias)]
+        if is_grad_enabled():  # to be differentiated again: by way of the composed form
+            copies: Any = [None if t is None else t.clone() for t in (x, weight, bias)]
             wanted = [t for t in copies if t is not None and t.requires_grad]
-            y = batch_norm_composed(copies[0], copies[1], copies[2], eps)
+            near_0 = copies[0] - per_channel(wrap(first), x)
+            y = batch_norm_composed(near_0, copies[1], copies[2], eps)
             found = {id(t): d for t, d in zip(wanted, grad(y, wanted, g, None, True), strict=True)}
             return [found.get(id(t)) for t in copies]
         dx, *rest = closed_form(_wide(g.data, r), _centre(rows, mean, r), inv_std, scale, r)
         return [wrap(_unwide(dx, x.shape)), *map(wrap, rest)]
 
-    given = [(k, t) for k, t in enumerate((x, weight, bias)) if t is not None]
-    towards = [(t, lambda g, _, k=k: gradients(g)[k]) for k, t in given]
+    given = [(t, k) for k, t in enumerate((x, weight, bias)) if t is not None]
+    towards = ((t, lambda g, _, k=k: gradients(g)[k]) for t, k in given)
     return record("batch_norm", _unwide(y, x.shape), *towards), mean, var
 
 
@@ -273,8 +273,8 @@ def fold_batch_norm(model: Any) -> Any:
     """A copy for inference, each batch normalization folded into the layer before it.
 
     At inference it is an affine map (Algorithm 2, line 11), and so is a Linear or Conv2d; two in a
-    row are one, with W' = W·γ/√(Var + ε) and b' = (b − E)·γ/√(Var + ε) + β. In place of the layer
-    an empty Sequential is left. Raises ValueError naming the first that cannot be folded.
+    row are one, with W' = W·γ/√(Var + ε) and b' = (b − E)·γ/√(Var + ε) + β. An empty Sequential is
+    left in its place. ValueError names the first that cannot be folded. Inputs are (N, C, …).
     """
     folded = copy.deepcopy(model)
     uses = Counter(tensor for _, tensor in folded._tensors())

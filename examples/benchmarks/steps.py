@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,7 +42,7 @@ def build(nn: Any, layers: str) -> Any:
         )
     *widths, activation = sizes
     parts = []
-    for n, m in zip(widths[:-2], widths[1:-1], strict=True):
+    for n, m in pairwise(widths[:-1]):
         parts += [nn.Linear(int(n), int(m), bias=False), nn.BatchNorm1d(int(m))]
         parts.append(getattr(nn, activation)())
     return nn.Sequential(*parts, nn.Linear(int(widths[-2]), int(widths[-1])))
@@ -71,7 +72,7 @@ def libraries(name: str) -> SimpleNamespace:
 
 
 def serve(name: str) -> None:
-    """Build everything, then for each line `work, steps` take the steps and answer with the time."""
+    """Build everything; for each line `work, steps` take the steps and answer with the time."""
     import numpy as np
 
     lib, rng, steps = libraries(name), np.random.default_rng(0), {}
