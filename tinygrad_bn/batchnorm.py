@@ -58,8 +58,8 @@ def batch_norm_train(
     """Algorithm 1 as one operation on (N, C, …). Returns y, and the batch's μ and σ², (C,)."""
     m, c = x.numel() // x.shape[1], x.shape[1]
     rows = _wide(x.data, r := math.gcd(m, 64) if c < 64 else 1)
-    # Measured from a value of its own, a channel's common offset does not drown its differences, and
-    # the mean of a constant channel is exact. Two passes: E[x²] − E[x]² would cancel.
+    # Measured from a value of its own, a channel's common offset does not drown the differences,
+    # and the mean of a constant channel is exact. Two passes: E[x²] − E[x]² would cancel.
     first = rows[0, :c]
     mean = first + _sum(_centre(rows, first, r), r) / m
     centred = _centre(rows, mean, r)
