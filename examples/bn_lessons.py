@@ -3,9 +3,8 @@
     python examples/bn_lessons.py                  # all of them, in about a minute
     python examples/bn_lessons.py drift depth      # only these
 
-Sections are those of the paper (Ioffe & Szegedy 2015, arXiv 1502.03167). Each experiment prints its
-description and then what was measured. What BN does can be measured; *why* it makes training
-faster is disputed, and where that is at stake, the text says so.
+Sections are those of the paper (Ioffe & Szegedy 2015, arXiv 1502.03167). What BN does is measured
+here. *Why* it makes training faster is disputed; where that is at stake, the text says so.
 """
 
 import argparse
@@ -136,8 +135,9 @@ def drift_layer() -> None:
         model = network(make, nn.ReLU)
         for step, loss in learn(model, 0.1, 1000):
             if step in (1, 10, 100, 1000):
-                weight, bias = (np.linalg.norm(p.data) for p in (model[3].weight, model[3].bias))
-                line(name, f"{step}", loss, weight, bias)
+                line(
+                    name, f"{step}", loss, *(np.linalg.norm(p.data) for p in model[3].parameters())
+                )
 
 
 def short() -> None:
@@ -215,7 +215,7 @@ def noise() -> None:
     """
     kinds = {"no BN": [], "BN": [BN], "BN, noise": [BN, Noise]}
     probe = tensor(digits(train=True)[0][:500])
-    line("", "mean moves", "deviation moves", "loss at step 100", "at 950")
+    line("", "mean moves", "deviation moves", "loss, step 100", "loss, step 950")
     for name, layers in kinds.items():
         model, losses, seen = network(*layers, nn.Sigmoid), [], []
         for step, loss in learn(model, 0.5, 1000):
@@ -283,10 +283,7 @@ def depth() -> None:
             logs = np.mean([np.log(gradient_norms(layers, bn, skip, s)) for s in range(3)], 0)
             slope = np.polyfit(np.arange(layers), logs, 1)[0]
             line(name, f"{layers}", math.exp(logs[0] - logs[-1]), math.exp(-slope))
-    theory = math.sqrt(math.pi / (math.pi - 1))
-    print(
-        f"Growth in theory, for BN, ReLU, wide layers and large batches: √(π/(π − 1)) = {theory:.3f}."
-    )
+    line("wide, in theory", "", "√(π/(π − 1)) =", math.sqrt(math.pi / (math.pi - 1)))
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from safetensors.numpy import save_file
 from tqdm import tqdm
 
 from tinygrad_bn import manual_seed, nn, no_grad
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a folder with other data in MNIST's format")
     parser.add_argument("--target-accuracy", type=float, default=0, help="in %%; exit 1 below it")
     parser.add_argument("--held-back", action="store_true", help="test on training images")
+    parser.add_argument("--save", type=Path, help="a safetensors file for the trained weights")
     args = parser.parse_args()
 
     manual_seed(args.seed)
@@ -96,6 +98,8 @@ def main() -> None:
     result = 100 * accuracy(model, DataLoader(test_set, 1000))
     epochs = "1 epoch" if args.epochs == 1 else f"{args.epochs} epochs"
     print(f"test accuracy {result:.2f}% after {epochs} in {seconds:.1f} s")
+    if args.save:
+        save_file({name: t.numpy() for name, t in model.state_dict().items()}, args.save)
     sys.exit(result < args.target_accuracy)
 
 

@@ -3,41 +3,13 @@
 import numpy as np
 import pytest
 from gradcheck import gradcheck, gradgradcheck
+from oracle import around, assert_close, assert_same_as_torch, normal
 
 import tinygrad_bn as tg
 from tinygrad_bn.conv import conv2d_naive
 
 F = tg.functional
 TORCH_WARNING = "ignore:Using padding='same' with even kernel"  # it warns of a copy, no more
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def around(array):
-    """A tensor around this very array, however it lies in memory; tg.tensor would copy it."""
-    t = tg.zeros(0)
-    t.data = array
-    return t
-
-
-def assert_close(found, expected, tolerance=1e-11):
-    """Same shape, same dtype, same values."""
-    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance, strict=True)
-
-
-def assert_same_as_torch(torch, ours, theirs, *arrays):
-    """The output and every gradient, under one random cotangent."""
-    xs = [tg.tensor(a, requires_grad=True) for a in arrays]
-    ts = [torch.tensor(a, requires_grad=True) for a in arrays]
-    y, t = ours(*xs), theirs(*ts)
-    assert_close(y.detach().numpy(), t.detach().numpy())
-    cotangent = normal(*y.shape, seed=99)
-    y.backward(tg.tensor(cotangent))
-    t.backward(torch.tensor(cotangent))
-    for x, s in zip(xs, ts, strict=True):
-        assert_close(x.grad.numpy(), s.grad.numpy())
 
 
 # --- convolution: (shape of x, shape of w, options) -------------------------------------------

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 from gradcheck import gradcheck, gradgradcheck
+from oracle import around, assert_close, normal
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn
@@ -14,10 +15,6 @@ F = tg.functional
 SHAPES = [(5, 3), (2, 3), (4, 3, 5), (1, 3, 4), (3, 4, 2, 5), (1, 2, 3, 3), (6, 1)]
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
 affine_or_not = pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"])
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def inputs(shape, affine, seed=0):
@@ -40,17 +37,6 @@ def composed(x, *affine, eps=1e-5):
 def layer_for(shape, channels=None, **options):
     kind = nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d
     return kind(channels or shape[1], **options)
-
-
-def around(array):
-    """A tensor around this very array, however it lies in memory; tg.tensor would copy it."""
-    t = tg.zeros(0)
-    t.data = array
-    return t
-
-
-def assert_close(found, expected, tolerance=1e-10):
-    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance, strict=True)
 
 
 # --- the function -----------------------------------------------------------------------------

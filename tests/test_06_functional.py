@@ -5,35 +5,15 @@ import math
 import numpy as np
 import pytest
 from gradcheck import gradcheck, gradgradcheck
+from oracle import assert_close, assert_same_as_torch, normal
 
 import tinygrad_bn as tg
 
 F = tg.functional
 
 
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
 def leaf(*shape, seed=0):
     return tg.tensor(normal(*shape, seed=seed), requires_grad=True)
-
-
-def assert_close(found, expected, tolerance=1e-12):
-    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance, strict=True)
-
-
-def assert_same_as_torch(torch, ours, theirs, *arrays):
-    """The output and every gradient, under one random cotangent."""
-    xs = [tg.tensor(a, requires_grad=True) for a in arrays]
-    ts = [torch.tensor(a, requires_grad=True) for a in arrays]
-    y, t = ours(*xs), theirs(*ts)
-    assert_close(y.detach().numpy(), t.detach().numpy())
-    cotangent = normal(*y.shape, seed=99)
-    y.backward(tg.tensor(np.asarray(cotangent)))
-    t.backward(torch.tensor(cotangent))
-    for x, s in zip(xs, ts, strict=True):
-        assert_close(x.grad.numpy(), s.grad.numpy())
 
 
 # --- linear -----------------------------------------------------------------------------------
