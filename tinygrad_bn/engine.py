@@ -10,7 +10,7 @@ While the program runs forward, each operation records a `Node`: its inputs, and
 the function (g, y) ↦ gᵀ·∂y/∂x. Backward then visits the recorded operations newest first, so that
 an operation is reached only when every contribution to its own g has arrived:
 
-    a = 1;  b = a + a;  c = b + b        c must visit b once, with g = 2, not twice with g = 1
+    a = 1;  b = a + a;  c = b + b        b is visited once, with g = 2, and not twice with g = 1
 
 A vjp is itself written in tensor operations. Record those too (`create_graph=True`) and the
 gradient can be differentiated again.
