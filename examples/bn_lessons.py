@@ -128,16 +128,15 @@ class Outside(nn.BatchNorm1d):
 def drift_layer() -> None:
     """The same with the mean and the variance of each BN in a network.
 
-    ‖W‖ and ‖b‖ belong to the second layer. BN undoes what their growth does, so nothing ends it.
+    ‖W‖, ‖b‖: of the second layer. The loss does not depend on b, nor on W's length, but seems to.
     """
     line("statistics", "step", "loss", "‖W‖", "‖b‖")
     for name, make in {"outside": partial(Outside, 100), "inside": BN}.items():
         model = network(make, nn.ReLU)
         for step, loss in learn(model, 0.1, 1000):
             if step in (1, 10, 100, 1000):
-                line(
-                    name, f"{step}", loss, *(np.linalg.norm(p.data) for p in model[3].parameters())
-                )
+                norms = [np.linalg.norm(p.data) for p in model[3].parameters()]
+                line(name, f"{step}", loss, *norms)
 
 
 def short() -> None:
@@ -211,7 +210,7 @@ def noise() -> None:
     """Unsteady inputs, and how fast? After Santurkar et al. 2018 (arXiv 1805.11604). DISPUTED.
 
     The paper says BN is fast because it keeps the inputs of layers steady. Here noise after BN
-    makes those of the last sigmoids move (in 10 steps) more than without BN. See the losses.
+    makes them unsteady. Moves: of what enters the last sigmoids, in 10 steps. See the losses.
     """
     kinds = {"no BN": [], "BN": [BN], "BN, noise": [BN, Noise]}
     probe = tensor(digits(train=True)[0][:500])
@@ -293,9 +292,8 @@ def main() -> None:
     parser.add_argument("lessons", nargs="*", choices=[*names, "all"], default="all")
     chosen = parser.parse_args().lessons
     for name in names if "all" in chosen else chosen:
-        print(f"{name}: {getdoc(names[name])}\n")
+        print(f"\n{name}: {getdoc(names[name])}\n")
         names[name]()
-        print()
 
 
 if __name__ == "__main__":
