@@ -10,7 +10,7 @@ from .batchnorm import batch_norm, check_batch
 from .conv import Pair, avg_pool2d, conv2d, margins, max_pool2d, pair, pool_window
 from .engine import Array
 from .memory import matmul
-from .tensor import Tensor, check_floats, check_range, generator, int64, record, wrap
+from .tensor import Tensor, check_floats, check_range, gate, generator, int64, record, wrap
 
 __all__ = [
     "Pair", "avg_pool2d", "batch_norm", "check_batch", "conv2d", "margins", "max_pool2d", "pair",
@@ -43,6 +43,8 @@ def softmax(input: Tensor, dim: int) -> Tensor:
 def log_softmax(input: Tensor, dim: int) -> Tensor:
     """x_i − log Σ_j e^(x_j) along `dim`, without forming softmax (whose log could be −∞)."""
     check_floats("log_softmax", input=input)
+    if input.numel() == 0:
+        return input.clone()
     shifted = input.data - input.data.max(dim, keepdims=True)
     y = shifted - np.log(np.exp(shifted).sum(dim, keepdims=True))
     return record("log_softmax", y, (input, lambda g, y: g - y.exp() * g.sum(dim, keepdim=True)))
@@ -81,9 +83,9 @@ def _one_hot(labels: Array, classes: int, ignore_index: int) -> Array:
 def _surprise(input: Tensor, weights: Tensor) -> Tensor:
     """−Σ_c w_c log softmax(x)_c, where 0 · log 0 is 0."""
     logp = log_softmax(input, 1)
-    w, terms = weights.data, np.zeros_like(logp.data)
-    np.multiply(logp.data, w, out=terms, where=w != 0)
-    by_logp = (logp, lambda g, y: -g.unsqueeze(1) * weights)
+    counts = weights.data != 0
+    terms = np.multiply(logp.data, weights.data, out=np.zeros_like(logp.data), where=counts)
+    by_logp = (logp, lambda g, y: gate(-g.unsqueeze(1) * weights, counts))
     return record(
         "surprise", -terms.sum(1), by_logp, (weights, lambda g, y: -g.unsqueeze(1) * logp)
     )

@@ -136,12 +136,12 @@ def _sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
 
 
-def _gate(g: Tensor, mask: Array) -> Tensor:
+def gate(g: Tensor, mask: Array) -> Tensor:
     """`g` where `mask` holds, else 0, by its bits: ∞ · 0 would be NaN, and `np.where` is slow."""
     bits = np.dtype(f"i{g.dtype.itemsize}")
     ones = np.negative(mask.view(np.int8), dtype=bits)  # all bits set, or none
     y = apply(np.bitwise_and, g.data.view(bits), np.broadcast_to(ones, g.shape)).view(g.dtype)
-    return record("gate", y, (g, lambda gg, _: _gate(gg, mask)))
+    return record("gate", y, (g, lambda gg, _: gate(gg, mask)))
 
 
 def _unary(name: str, f: Any, vjp: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
@@ -321,7 +321,6 @@ class Tensor:
     float = partialmethod(to, float32)
     double = partialmethod(to, float64)
 
-    # --- gradients ----------------------------------------------------------------------------
     def backward(
         self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False
     ) -> None:
@@ -399,7 +398,7 @@ class Tensor:
     def relu(self) -> Tensor:
         """max(x, 0); its derivative at 0 is taken to be 0."""
         y = apply(np.maximum, self.data, self.data.dtype.type(0))
-        return record("relu", y, (self, lambda g, y: _gate(g, ~(y.data <= 0))))
+        return record("relu", y, (self, lambda g, y: gate(g, ~(y.data <= 0))))
 
     def clamp(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
         """Limited to [min, max], either of which may be left out; derivative 1 on the border."""
@@ -408,7 +407,7 @@ class Tensor:
         lo, hi = -math.inf if min is None else min, math.inf if max is None else max
         x = self.to(_operands(self, min if max is None else max)[0].dtype)
         y = np.minimum(np.maximum(x.data, lo), hi).astype(x.dtype, copy=False)
-        return record("clamp", y, (x, lambda g, y: _gate(g, (x.data >= lo) & (x.data <= hi))))
+        return record("clamp", y, (x, lambda g, y: gate(g, (x.data >= lo) & (x.data <= hi))))
 
     # --- reductions over `dim`: an axis, several, or None for all -----------------------------
     def _spread(self, like: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -442,7 +441,7 @@ class Tensor:
             y = np.asarray(x.reshape(-1)[arg(x)])
             tied = np.isnan(x) if np.isnan(y) else x == y
             count = np.count_nonzero(tied)
-            return record(name, y, (self, lambda g, y: _gate((g / count).expand(*x.shape), tied)))
+            return record(name, y, (self, lambda g, y: gate((g / count).expand(*x.shape), tied)))
         axis = _axis(dim, self.ndim)
         if self.ndim == 0:
             return MinMax(self.clone(), wrap(np.zeros((), int64)))
@@ -450,7 +449,7 @@ class Tensor:
         chosen = np.arange(x.shape[axis]).reshape(-1, *(1,) * (x.ndim - 1 - axis)) == index
         y = np.take_along_axis(x, index, axis)
         y, index = (v if keepdim else v.squeeze(axis) for v in (y, index))
-        pick = (self, lambda g, y: _gate(g._spread(self, (axis,)), chosen))
+        pick = (self, lambda g, y: gate(g._spread(self, (axis,)), chosen))
         return MinMax(record(name, y, pick), wrap(index))
 
     max = partialmethod(_extreme, np.argmax)
@@ -538,7 +537,7 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
     else:
         b, a = _operands(other, input)
     y = np.where(mask, a.data, b.data)
-    return record("where", y, (a, lambda g, y: _gate(g, mask)), (b, lambda g, y: _gate(g, ~mask)))
+    return record("where", y, (a, lambda g, y: gate(g, mask)), (b, lambda g, y: gate(g, ~mask)))
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
