@@ -4,8 +4,15 @@ import gc
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import tinygrad_bn as tg
+
+# How many cases a test draws that does not say so itself: `pytest --hypothesis-profile=long`.
+QUICK = {"max_examples": 60, "derandomize": True, "database": None}
+settings.register_profile("quick", deadline=None, report_multiple_bugs=False, **QUICK)
+settings.register_profile("long", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile("quick")
 
 
 @pytest.fixture(autouse=True)

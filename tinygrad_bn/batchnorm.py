@@ -195,7 +195,7 @@ def batch_norm(
     """
     if input.ndim < 2:
         raise ValueError(f"batch_norm needs (N, C, …), not {input.shape}")
-    check_range(0, math.inf, eps=eps)
+    check_range(0, math.inf, eps=(eps := float(eps)))
     c, state = input.shape[1], {"running_mean": running_mean, "running_var": running_var}
     check_floats("batch_norm", input=input, weight=weight, bias=bias, **state)
     for name, v in (*state.items(), ("weight", weight), ("bias", bias)):

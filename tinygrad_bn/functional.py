@@ -13,8 +13,9 @@ from .memory import matmul
 from .tensor import Tensor, check_floats, check_range, gate, generator, int64, record, wrap
 
 __all__ = [
-    "Pair", "avg_pool2d", "batch_norm", "check_batch", "conv2d", "margins", "max_pool2d", "pair",
-    "pool_window",
+    "Pair", "avg_pool2d", "batch_norm", "check_batch", "conv2d", "cross_entropy", "dropout",
+    "linear", "log_softmax", "margins", "max_pool2d", "mse_loss", "pair", "pool_window", "relu",
+    "sigmoid", "softmax", "tanh",
 ]  # fmt: skip
 relu, sigmoid, tanh = Tensor.relu, Tensor.sigmoid, Tensor.tanh
 
@@ -83,7 +84,7 @@ def _one_hot(labels: Array, classes: int, ignore_index: int) -> Array:
 def _surprise(input: Tensor, weights: Tensor) -> Tensor:
     """−Σ_c w_c log softmax(x)_c, where 0 · log 0 is 0."""
     logp = log_softmax(input, 1)
-    counts = weights.data != 0
+    counts = (weights.data != 0) | (np.isfinite(logp.data) & weights.requires_grad)
     terms = np.multiply(logp.data, weights.data, out=np.zeros_like(logp.data), where=counts)
     by_logp = (logp, lambda g, y: gate(-g.unsqueeze(1) * weights, counts))
     return record(
@@ -111,12 +112,13 @@ def cross_entropy(
         raise ValueError("cross_entropy: the scores need an axis of classes, not shape ()")
     classes = input.shape[1]
     check_floats("cross_entropy", input=input, weight=weight)
-    if weight is not None and weight.shape != (classes,):
-        raise ValueError(f"cross_entropy: weight must have shape ({classes},), not {weight.shape}")
+    if weight is not None and (weight.shape != (classes,) or weight.requires_grad):
+        given = f"{weight.shape}, requires_grad={weight.requires_grad}"
+        raise ValueError(f"cross_entropy: weight must be ({classes},) and constant, not {given}")
     w = 1.0 if weight is None else weight.data.reshape(-1, *(1,) * (input.ndim - 2))
     if target.is_floating_point():
-        if target.shape != input.shape:
-            raise ValueError(f"cross_entropy: input {input.shape}, probabilities {target.shape}")
+        if target.shape != input.shape or ignore_index >= 0:
+            raise ValueError(f"cross_entropy: {target.shape} for {input.shape}, {ignore_index=}")
         smooth = target * (1 - label_smoothing) + label_smoothing / classes
         return _reduced(_surprise(input, smooth * w), reduction)
     expected = (input.shape[0], *input.shape[2:])

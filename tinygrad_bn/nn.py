@@ -18,14 +18,12 @@ from typing import Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
 
-from . import functional
+from . import functional as functional
 from . import functional as F
 from .tensor import (
     Scalar, Tensor, check_positive, check_range, float32, float64, generator, int64, ones, wrap,
     zeros,
 )  # fmt: skip
-
-__all__ = ["functional"]
 
 
 class Parameter(Tensor):

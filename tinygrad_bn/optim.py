@@ -76,10 +76,7 @@ class SGD:
             clear_grads(group["params"], set_to_none)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every parameter that has a gradient, in place.
-
-        closure: recomputes the loss and its gradients first; its value is returned.
-        """
+        """Update every parameter with a gradient, in place; call `closure` for the loss before."""
         loss = None
         if closure is not None:
             with grad_mode(True):
@@ -94,10 +91,11 @@ class SGD:
         self, p: Tensor, g: Array, *, lr: float, momentum: float, dampening: float,
         weight_decay: float, nesterov: bool, maximize: bool, **_: Any,
     ) -> None:  # fmt: skip
+        lr, momentum, dampening, decay = map(float, (lr, momentum, dampening, weight_decay))
         if maximize:
             g = apply(np.negative, g)
-        if weight_decay:
-            g = apply(np.add, apply(np.multiply, p.data, weight_decay), g)
+        if decay:
+            g = apply(np.add, apply(np.multiply, p.data, decay), g)
         if momentum:
             v = self.state.get(p)
             if v is None:

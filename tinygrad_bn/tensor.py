@@ -349,7 +349,7 @@ class Tensor:
     __pow__ = _binary(
         "pow",
         np.power,
-        lambda g, a, b, y: g * b * a ** where(b == 0, 1.0, b - 1),
+        lambda g, a, b, y: g * b * a ** where((a == 0) * (b == 0), 1.0, b - 1),
         lambda g, a, b, y: g * y * where((a == 0) * (b >= 0), 1.0, a).log(),
         least=int64,
     )
@@ -422,8 +422,10 @@ class Tensor:
 
     def mean(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
         check_floats("mean", input=self)
-        n = math.prod(self.shape[i] for i in _axes(dim, self.ndim))
-        return self.sum(dim, keepdim) / n
+        axes = _axes(dim, self.ndim)
+        n = math.prod(self.shape[i] for i in axes)
+        y = self.data.sum(axes, keepdims=keepdim) / n
+        return record("mean", y, (self, lambda g, y: (g / max(n, 1))._spread(self, axes)))
 
     def var(self, dim: Dim = None, correction: int = 1, keepdim: bool = False) -> Tensor:
         """Σ(x − mean)² / (n − correction): 1 for an unbiased estimate, 0 for the mean square."""

@@ -1,0 +1,492 @@
+"""Every public name beside its PyTorch counterpart: the same signature, but for what is listed.
+
+TABLE has a row for each. The first tests need no PyTorch: no name is missing from the table and
+none in it is gone. The others compare signatures: our parameters are a subset of PyTorch's, in the
+same order, at the same positions and with the same defaults, except as the row says; and what a
+row says must be so, so that it cannot outlive the difference.
+"""
+
+import ast
+import functools
+import inspect
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import tinygrad_bn
+
+MODULES = {
+    "": tinygrad_bn,
+    "nn.": tinygrad_bn.nn,
+    "functional.": tinygrad_bn.functional,
+    "optim.": tinygrad_bn.optim,
+    "optim.lr_scheduler.": tinygrad_bn.optim.lr_scheduler,
+    "data.": tinygrad_bn.data,
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A counterpart, and the differences in its parameters, each as names separated by blanks.
+
+    theirs: its path in PyTorch, "" if it is the same, None if there is no counterpart.
+    documented: the parameters, where PyTorch gives neither a signature nor one that can be read.
+    left_out: theirs that are not ours; refused by name. extra: ours that are not theirs.
+    moved: at another position among the positional ones, or keyword-only in one of the two.
+    defaults: with another default, or with one where the other has none.
+    says: what differs beyond the signature.
+    """
+
+    theirs: str | None = ""
+    documented: str | None = None
+    left_out: str = ""
+    extra: str = ""
+    moved: str = ""
+    defaults: str = ""
+    says: str = ""
+
+    def differences(self):
+        names = ("left_out", "extra", "moved", "defaults")
+        return {name: set(getattr(self, name).split()) for name in names}
+
+
+TABLE = {
+    "Tensor": Row(says="no signature there; `tensor(data)` is what to call in both"),
+    "Tensor.T": Row(),
+    "Tensor.abs": Row(),
+    "Tensor.argmax": Row(),
+    "Tensor.backward": Row(
+        left_out="inputs",
+        defaults="retain_graph",
+        says="its default, None, means False or create_graph there",
+    ),
+    "Tensor.clamp": Row(),
+    "Tensor.clone": Row(left_out="memory_format"),
+    "Tensor.data": Row(says="a NumPy array"),
+    "Tensor.detach": Row(documented=""),
+    "Tensor.dim": Row(),
+    "Tensor.double": Row(left_out="memory_format"),
+    "Tensor.dtype": Row(says="a NumPy dtype"),
+    "Tensor.exp": Row(),
+    "Tensor.expand": Row(),
+    "Tensor.flatten": Row(),
+    "Tensor.float": Row(left_out="memory_format"),
+    "Tensor.grad": Row(),
+    "Tensor.grad_fn": Row(says="a record of this package's own"),
+    "Tensor.is_floating_point": Row(),
+    "Tensor.is_leaf": Row(),
+    "Tensor.item": Row(),
+    "Tensor.log": Row(),
+    "Tensor.max": Row(says="dim is one axis; no second tensor instead of it"),
+    "Tensor.mean": Row(left_out="dtype"),
+    "Tensor.min": Row(says="dim is one axis; no second tensor instead of it"),
+    "Tensor.ndim": Row(),
+    "Tensor.numel": Row(),
+    "Tensor.numpy": Row(left_out="force"),
+    "Tensor.permute": Row(),
+    "Tensor.relu": Row(documented=""),
+    "Tensor.requires_grad": Row(),
+    "Tensor.requires_grad_": Row(),
+    "Tensor.reshape": Row(),
+    "Tensor.shape": Row(says="a tuple"),
+    "Tensor.sigmoid": Row(),
+    "Tensor.size": Row(says="a tuple"),
+    "Tensor.sqrt": Row(),
+    "Tensor.squeeze": Row(),
+    "Tensor.sum": Row(left_out="dtype"),
+    "Tensor.tanh": Row(),
+    "Tensor.to": Row(
+        documented="dtype, non_blocking=False, copy=False, memory_format=torch.preserve_format",
+        left_out="non_blocking copy memory_format",
+        says="no device and no other tensor",
+    ),
+    "Tensor.tolist": Row(),
+    "Tensor.transpose": Row(),
+    "Tensor.unsqueeze": Row(),
+    "Tensor.var": Row(moved="correction keepdim", says="both by name only there"),
+    "arange": Row(
+        documented="start, end=None, step=1, *, out=None, dtype=None, layout=torch.strided,"
+        " device=None, requires_grad=False",
+        left_out="out layout device",
+    ),
+    "bool": Row(),
+    "cat": Row(left_out="out"),
+    "data": Row("utils.data"),
+    "float32": Row(),
+    "float64": Row(),
+    "fold_batch_norm": Row(None, says="PyTorch has torch.nn.utils.fusion for one pair of layers"),
+    "functional": Row(),
+    "grad": Row(
+        "autograd.grad",
+        left_out="only_inputs is_grads_batched materialize_grads",
+        moved="allow_unused",
+        defaults="allow_unused",
+        says="only_inputs is deprecated; the default of allow_unused, None, means False there",
+    ),
+    "int64": Row(),
+    "is_grad_enabled": Row(),
+    "manual_seed": Row(says="returns None; other numbers follow than in PyTorch"),
+    "nn": Row(),
+    "no_grad": Row(says="a function, not a class; always called with brackets"),
+    "ones": Row(left_out="device layout out"),
+    "optim": Row(),
+    "population_statistics": Row(
+        None, says="as torch.optim.swa_utils.update_bn, but Algorithm 2: layer by layer, the mean"
+    ),
+    "randn": Row(left_out="device generator layout out pin_memory"),
+    "stack": Row(left_out="out"),
+    "tensor": Row(left_out="device pin_memory"),
+    "where": Row(left_out="out", says="with three arguments only"),
+    "zeros": Row(left_out="device layout out"),
+    "nn.AvgPool2d": Row(left_out="ceil_mode count_include_pad divisor_override"),
+    "nn.AvgPool2d.function": Row(None, says="what the layer applies"),
+    "nn.BatchNorm1d": Row(left_out="device dtype"),
+    "nn.BatchNorm1d.sizes": Row(None, says="what the layer takes, by rank"),
+    "nn.BatchNorm2d": Row(left_out="device dtype"),
+    "nn.BatchNorm2d.sizes": Row(None, says="what the layer takes, by rank"),
+    "nn.Conv2d": Row(left_out="device dtype", says="padding_mode must be zeros"),
+    "nn.Conv2d.forward": Row(),
+    "nn.Conv2d.is_linear": Row(None, says="marks what fold_batch_norm may fold into"),
+    "nn.CrossEntropyLoss": Row(
+        left_out="size_average reduce",
+        moved="ignore_index reduction label_smoothing",
+        says="the two, deprecated there, would stand before the moved ones",
+    ),
+    "nn.CrossEntropyLoss.function": Row(None, says="what the layer applies"),
+    "nn.Dropout": Row(left_out="inplace"),
+    "nn.Dropout.forward": Row(),
+    "nn.Flatten": Row(),
+    "nn.Flatten.function": Row(None, says="what the layer applies"),
+    "nn.Identity": Row(),
+    "nn.Identity.function": Row(None, says="what the layer applies"),
+    "nn.Linear": Row(left_out="device dtype"),
+    "nn.Linear.forward": Row(),
+    "nn.Linear.is_linear": Row(None, says="marks what fold_batch_norm may fold into"),
+    "nn.LoadResult": Row("nn.modules.module._IncompatibleKeys"),
+    "nn.LoadResult.missing_keys": Row("nn.modules.module._IncompatibleKeys.missing_keys"),
+    "nn.LoadResult.unexpected_keys": Row("nn.modules.module._IncompatibleKeys.unexpected_keys"),
+    "nn.LogSoftmax": Row(defaults="dim", says="None, deprecated there, is refused: name the axis"),
+    "nn.LogSoftmax.function": Row(None, says="what the layer applies"),
+    "nn.MSELoss": Row(
+        left_out="size_average reduce",
+        moved="reduction",
+        says="the two, deprecated there, would stand before it",
+    ),
+    "nn.MSELoss.function": Row(None, says="what the layer applies"),
+    "nn.MaxPool2d": Row(left_out="ceil_mode return_indices"),
+    "nn.MaxPool2d.function": Row(None, says="what the layer applies"),
+    "nn.Module": Row(documented=""),
+    "nn.Module.apply": Row(),
+    "nn.Module.buffers": Row(left_out="recurse"),
+    "nn.Module.children": Row(),
+    "nn.Module.double": Row(),
+    "nn.Module.eval": Row(),
+    "nn.Module.extra_repr": Row(),
+    "nn.Module.float": Row(),
+    "nn.Module.forward": Row(),
+    "nn.Module.load_state_dict": Row(left_out="assign"),
+    "nn.Module.modules": Row(left_out="remove_duplicate"),
+    "nn.Module.named_children": Row(),
+    "nn.Module.named_parameters": Row(left_out="prefix recurse remove_duplicate"),
+    "nn.Module.parameters": Row(left_out="recurse"),
+    "nn.Module.register_buffer": Row(left_out="persistent"),
+    "nn.Module.state_dict": Row(
+        documented="*, destination=None, prefix='', keep_vars=False",
+        left_out="destination prefix keep_vars",
+    ),
+    "nn.Module.to": Row(
+        documented="dtype, non_blocking=False",
+        left_out="non_blocking",
+        says="no device and no other tensor",
+    ),
+    "nn.Module.train": Row(),
+    "nn.Module.training": Row(
+        None, says="PyTorch sets it on each instance; here the class has the default, True"
+    ),
+    "nn.Module.zero_grad": Row(),
+    "nn.Parameter": Row(defaults="data", says="there is no empty parameter"),
+    "nn.ReLU": Row(left_out="inplace"),
+    "nn.ReLU.function": Row(None, says="what the layer applies"),
+    "nn.Sequential": Row(),
+    "nn.Sequential.forward": Row(),
+    "nn.Sequential.in_order": Row(None, says="marks what fold_batch_norm may look through"),
+    "nn.Sigmoid": Row(documented=""),
+    "nn.Sigmoid.function": Row(None, says="what the layer applies"),
+    "nn.Softmax": Row(defaults="dim", says="None, deprecated there, is refused: name the axis"),
+    "nn.Softmax.function": Row(None, says="what the layer applies"),
+    "nn.Tanh": Row(documented=""),
+    "nn.Tanh.function": Row(None, says="what the layer applies"),
+    "nn.clear_grads": Row(None, says="what zero_grad of modules and of optimizers does"),
+    "nn.functional": Row(),
+    "functional.Pair": Row(None, says="a type: two integers"),
+    "functional.avg_pool2d": Row(left_out="ceil_mode count_include_pad divisor_override"),
+    "functional.batch_norm": Row(),
+    "functional.check_batch": Row(None, says="a check that layers share"),
+    "functional.check_reduction": Row(None, says="a check that layers share"),
+    "functional.conv2d": Row(),
+    "functional.cross_entropy": Row(
+        left_out="size_average reduce",
+        moved="ignore_index reduction label_smoothing",
+        says="the two, deprecated there, would stand before the moved ones",
+    ),
+    "functional.dropout": Row(left_out="inplace"),
+    "functional.linear": Row(),
+    "functional.log_softmax": Row(
+        left_out="_stacklevel dtype", defaults="dim", says="None, deprecated there, is refused"
+    ),
+    "functional.margins": Row(None, says="a check that layers share"),
+    "functional.max_pool2d": Row(
+        documented="input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,"
+        " return_indices=False",
+        left_out="ceil_mode return_indices",
+    ),
+    "functional.mse_loss": Row(
+        left_out="size_average reduce weight",
+        moved="reduction",
+        says="the first two, deprecated there, would stand before it; no broadcasting",
+    ),
+    "functional.pair": Row(None, says="a check that layers share"),
+    "functional.pool_window": Row(None, says="a check that layers share"),
+    "functional.relu": Row(left_out="input inplace", says="the tensor by position only"),
+    "functional.sigmoid": Row(left_out="input", says="the tensor by position only"),
+    "functional.softmax": Row(
+        left_out="_stacklevel dtype", defaults="dim", says="None, deprecated there, is refused"
+    ),
+    "functional.tanh": Row(left_out="input", says="the tensor by position only"),
+    "optim.lr_scheduler": Row(),
+    "optim.Group": Row(None, says="a type: the options of a parameter group"),
+    "optim.SGD": Row(
+        left_out="differentiable foreach fused", says="lr is a number; parameters have no names"
+    ),
+    "optim.SGD.add_param_group": Row(),
+    "optim.SGD.step": Row(says="state is the momentum buffers, arrays; no state_dict"),
+    "optim.SGD.zero_grad": Row(),
+    "optim.lr_scheduler.CosineAnnealingLR": Row(left_out="last_epoch"),
+    "optim.lr_scheduler.CosineAnnealingLR.get_lr": Row(),
+    "optim.lr_scheduler.LRScheduler": Row(left_out="last_epoch"),
+    "optim.lr_scheduler.LRScheduler.get_last_lr": Row(),
+    "optim.lr_scheduler.LRScheduler.get_lr": Row(),
+    "optim.lr_scheduler.LRScheduler.step": Row(left_out="epoch"),
+    "optim.lr_scheduler.LRScheduler.total_steps": Row(
+        None, says="when step() refuses: never, but in OneCycleLR"
+    ),
+    "optim.lr_scheduler.OneCycleLR": Row(left_out="last_epoch three_phase"),
+    "optim.lr_scheduler.OneCycleLR.get_lr": Row(),
+    "optim.lr_scheduler.StepLR": Row(left_out="last_epoch"),
+    "optim.lr_scheduler.StepLR.get_lr": Row(),
+    "data.DataLoader": Row(
+        left_out="batch_sampler collate_fn generator in_order multiprocessing_context"
+        " num_workers persistent_workers pin_memory pin_memory_device prefetch_factor"
+        " sampler timeout worker_init_fn",
+        moved="drop_last",
+        defaults="shuffle",
+    ),
+    "data.MNIST": Row(None, says="as torchvision.datasets.MNIST, but in tensors, and with a part"),
+    "data.MNIST.mean": Row(None, says="of the training pixels"),
+    "data.MNIST.std": Row(None, says="of the training pixels"),
+    "data.read_idx": Row(None, says="as torchvision's private reader of MNIST"),
+}
+
+
+def public_names(module):
+    """What the file binds at its top level, other than by a plain import, and its __all__."""
+    names = set(getattr(module, "__all__", ()))
+    for node in ast.parse(Path(module.__file__).read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom):  # `import x as x` passes x on
+            names |= {alias.name for alias in node.names if alias.name == alias.asname}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def public_members(cls):
+    """The public names that a class adds to those of its base classes, without its options."""
+    inherited = {name for base in cls.__mro__[1:] for name in vars(base)}
+    options = set(getattr(cls, "__dataclass_fields__", ()))
+    found = {**vars(cls), **dict.fromkeys(vars(cls).get("__annotations__", ()))}
+    return sorted(name for name in set(found) - inherited - options if not name.startswith("_"))
+
+
+def everything():
+    for prefix, module in MODULES.items():
+        for name in public_names(module):
+            yield prefix + name
+            value = getattr(module, name)
+            if inspect.isclass(value) and value.__module__.startswith("tinygrad_bn"):
+                yield from (f"{prefix}{name}.{member}" for member in public_members(value))
+
+
+NAMES = list(everything())
+ABSTRACT = {"nn.Module.forward", "optim.lr_scheduler.LRScheduler.get_lr"}  # declared, not defined
+
+
+def test_the_search_finds_every_kind_of_public_name():
+    expected = """tensor float32 bool no_grad nn Tensor Tensor.sum Tensor.max Tensor.T Tensor.grad
+    nn.Linear nn.Parameter nn.Module.float nn.Module.training nn.Sequential nn.functional
+    functional.relu functional.linear functional.conv2d optim.SGD.step optim.lr_scheduler
+    optim.lr_scheduler.StepLR optim.lr_scheduler.LRScheduler.get_last_lr data.MNIST"""
+    assert not set(expected.split()) - set(NAMES)
+    assert not [name for name in NAMES if re.search(r"\b_", name)]
+    assert len(NAMES) == len(set(NAMES))
+
+
+def test_every_public_name_is_in_the_table_and_no_other():
+    assert sorted(set(NAMES) - set(TABLE)) == []
+    assert sorted(set(TABLE) - set(NAMES)) == []
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_what_has_no_counterpart_says_what_it_is(name):
+    assert TABLE[name].theirs is not None or TABLE[name].says
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if TABLE[name].left_out])
+def test_an_option_that_is_left_out_is_refused_by_name(name):
+    """By Python itself, as no signature here takes any keyword."""
+    signature = inspect.signature(find(tinygrad_bn, name))
+    for option in TABLE[name].left_out.split():
+        with pytest.raises(TypeError, match=f"unexpected keyword argument '{option}'"):
+            signature.bind_partial(**{option: None})
+
+
+def find(root, path):
+    return functools.reduce(getattr, path.split("."), root)
+
+
+def counterpart(torch, name):
+    path = TABLE[name].theirs
+    if not path:
+        path = name.replace("data.", "utils.data.") if name.startswith("data.") else name
+        path = f"nn.{path}" if path.startswith("functional.") else path
+    return find(torch, path)
+
+
+def read_signature(text, torch):
+    """The signature that a text such as "dim=None, *, out=None" describes."""
+    text = re.sub(r"(\*\w+, )\*, ", r"\1", text)  # torch.ones(*size, *, out=None)
+    namespace = {"torch": torch}
+    exec(f"def described({text}): ...", namespace)
+    return inspect.signature(namespace["described"])
+
+
+def their_signature(torch, name):
+    theirs, row = counterpart(torch, name), TABLE[name]
+    if row.documented is not None:
+        return read_signature(row.documented, torch)
+    try:
+        return inspect.signature(theirs)
+    except ValueError:
+        short = name.rpartition(".")[2]
+        lines = [line.strip() for line in theirs.__doc__.splitlines()]
+        line = next(line for line in lines if line.startswith(f"{short}("))
+        return read_signature(line.partition(") ->")[0].partition("(")[2], torch)
+
+
+def parameters(signature):
+    """Those that can be given: by name, with position (None if there is none) and default.
+
+    The sizes in `reshape(*shape)` count as one parameter named *, whatever it is called.
+    """
+    found, position = {}, 0
+    for p in signature.parameters.values():
+        if p.name == "self" or p.kind is p.VAR_KEYWORD:
+            continue
+        by_position = p.kind is not p.KEYWORD_ONLY
+        key = "*" if p.kind is p.VAR_POSITIONAL else p.name
+        found[key] = (position if by_position else None, p.default)
+        position += by_position
+    return found
+
+
+def differences(ours, theirs):
+    common = [name for name in ours if name in theirs]
+    assert common == [name for name in theirs if name in ours], "in another order"
+    return {
+        "left_out": set(theirs) - set(ours),
+        "extra": set(ours) - set(theirs),
+        "moved": {name for name in common if ours[name][0] != theirs[name][0]},
+        "defaults": {name for name in common if ours[name][1] != theirs[name][1]},
+    }
+
+
+def has_signature(name):
+    value = None if name in ABSTRACT else find(tinygrad_bn, name)
+    described = callable(value) and not isinstance(value, type(tinygrad_bn))
+    return described and TABLE[name].theirs is not None and "no signature" not in TABLE[name].says
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if TABLE[name].theirs is not None])
+def test_the_counterpart_exists_and_is_of_the_same_kind(torch, name):
+    theirs = counterpart(torch, name)
+    if name not in ABSTRACT:
+        ours = find(tinygrad_bn, name)
+        assert inspect.ismodule(ours) == inspect.ismodule(theirs)
+        assert callable(ours) == callable(theirs)
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if has_signature(name)])
+def test_the_signature_differs_from_pytorchs_only_as_the_table_says(torch, name):
+    ours, theirs = inspect.signature(find(tinygrad_bn, name)), their_signature(torch, name)
+    assert differences(parameters(ours), parameters(theirs)) == TABLE[name].differences()
+    if name != "nn.Identity":  # PyTorch's takes anything too
+        assert not [p for p in ours.parameters.values() if p.kind is p.VAR_KEYWORD], "swallows all"
+
+
+def test_the_comparison_of_signatures_notices_each_kind_of_difference():
+    def ours(a, b=1, *, c=None, e=0): ...
+
+    def theirs(a, d=0, b=2, c=None): ...
+
+    mine, others = (parameters(inspect.signature(f)) for f in (ours, theirs))
+    assert differences(mine, others) == {
+        "left_out": {"d"},
+        "extra": {"e"},
+        "moved": {"b", "c"},
+        "defaults": {"b"},
+    }
+    assert not any(differences(mine, mine).values())
+    with pytest.raises(AssertionError, match="another order"):
+        differences(mine, dict(reversed(mine.items())))
+
+
+# --- what is taken must not be ignored ------------------------------------------------------------
+
+
+def scores_and_probabilities():
+    functional, values = tinygrad_bn.functional, [[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]
+    scores = tinygrad_bn.tensor(values, requires_grad=True)
+    return scores, functional.softmax(tinygrad_bn.tensor(values), 1)
+
+
+def test_probabilities_have_no_class_to_ignore():
+    """PyTorch: "ignore_index is not supported for floating point target"."""
+    with pytest.raises((TypeError, ValueError, RuntimeError), match="ignore_index"):
+        tinygrad_bn.functional.cross_entropy(*scores_and_probabilities(), ignore_index=1)
+
+
+def test_class_weights_of_probabilities_get_their_gradient_or_are_refused():
+    """PyTorch gives −Σ t log softmax."""
+    functional, (scores, probabilities) = tinygrad_bn.functional, scores_and_probabilities()
+    weight, refused = tinygrad_bn.ones(3, requires_grad=True), ""
+    try:
+        functional.cross_entropy(scores, probabilities, weight, reduction="sum").backward()
+    except (ValueError, RuntimeError) as error:
+        refused = str(error)
+    if weight.grad is None:
+        assert "weight" in refused, "the gradient of the weights was left out silently"
+    else:
+        expected = -(probabilities * functional.log_softmax(scores.detach(), 1)).sum(0)
+        assert weight.grad.tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+
+
+def test_class_weights_of_indices_that_require_a_gradient_are_refused():
+    """PyTorch: "not differentiable with respect to argument 'weight'"."""
+    weight = tinygrad_bn.ones(3, requires_grad=True)
+    scores, _ = scores_and_probabilities()
+    with pytest.raises((TypeError, ValueError, RuntimeError), match="weight"):
+        tinygrad_bn.functional.cross_entropy(scores, tinygrad_bn.tensor([0, 2]), weight).backward()
