@@ -7,7 +7,9 @@ import pytest
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn
+from tinygrad_bn.lr_scheduler import CosineAnnealingLR, StepLR
 from tinygrad_bn.memory import Block
+from tinygrad_bn.optim import SGD
 from tinygrad_bn.tensor import record
 
 
@@ -95,3 +97,11 @@ def test_population_statistics_count_their_own_batches_alone():
         model(tg.randn(8, 2))
     tg.population_statistics(model, [tg.randn(8, 2), tg.randn(8, 2), tg.randn(8, 2)])
     assert model[0].num_batches_tracked.item() == 3
+
+
+def test_a_second_schedule_starts_from_the_rate_before_the_first():
+    optimizer = SGD([tg.ones(1, requires_grad=True)], lr=0.5)
+    first = StepLR(optimizer, step_size=1)
+    first.step()
+    assert optimizer.param_groups[0]["lr"] == 0.05
+    assert CosineAnnealingLR(optimizer, T_max=4).base_lrs == [0.5]

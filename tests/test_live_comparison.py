@@ -808,6 +808,14 @@ def test_scores_whose_labels_are_all_ignored_have_gradient_0(reduction, smoothin
     agree("corners", loss, normal(2, 3))
 
 
+def test_labels_whose_weights_are_all_0_are_not_ignored():
+    # the mean loss is 0/0, and so is its gradient: only `ignore_index` keeps a row out of it
+    def loss(m, F, x):
+        return F.cross_entropy(x, m.tensor([1, 1]), m.tensor(np.array([1.0, 0.0, 2.0])))
+
+    agree("corners", loss, normal(2, 3))
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_target_of_probability_0_has_second_derivatives(weighted):
     # the loss is linear in the target, at 0 as anywhere: ∂²L/∂x∂t does not depend on t

@@ -573,12 +573,6 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
     return Tensor(data, requires_grad, dtype)
 
 
-def from_numpy(array: Array) -> Tensor:
-    """A tensor that shares its memory with `array`."""
-    _supported(array.dtype)
-    return wrap(array)
-
-
 def _filled(fill: Callable[..., Any]) -> Callable[..., Tensor]:
     def make(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
         """A tensor of size (2, 3) for `make(2, 3)` or `make((2, 3))`; float32 by default."""
