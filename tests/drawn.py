@@ -135,10 +135,12 @@ def factors(draw, size, most=4):
 def indices(draw, shape):
     """Integers, slices, None, …, index arrays and masks, in the ways that PyTorch has too.
 
-    Left out: slices with a negative step, which PyTorch has not.
+    Left out, as the README says that indexing is NumPy's: slices with a negative step, which
+    PyTorch has not; and an integer beside an index array or a mask, which in NumPy counts as one.
     """
     parts, axis, array = [], 0, None
-    kinds = ["slice", "slice", "integer", "array", "mask", "None"]
+    other = draw(st.sampled_from([["integer"], ["array", "array", "mask"]]))
+    kinds = ["slice", "slice", "None", *other]
     while axis < len(shape) and len(parts) < 5 and draw(st.integers(0, 5)):
         kind, n = draw(st.sampled_from(kinds)), shape[axis]
         rng = np.random.default_rng(draw(seeds))

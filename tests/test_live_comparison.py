@@ -808,10 +808,12 @@ def test_scores_whose_labels_are_all_ignored_have_gradient_0(reduction, smoothin
     agree("corners", loss, normal(2, 3))
 
 
-def test_labels_whose_weights_are_all_0_are_not_ignored():
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_labels_whose_weights_are_all_0_are_not_ignored(smoothing):
     # the mean loss is 0/0, and so is its gradient: only `ignore_index` keeps a row out of it
     def loss(m, F, x):
-        return F.cross_entropy(x, m.tensor([1, 1]), m.tensor(np.array([1.0, 0.0, 2.0])))
+        weight = m.tensor(np.array([1.0, 0.0, 2.0]))
+        return F.cross_entropy(x, m.tensor([1, 1]), weight, label_smoothing=smoothing)
 
     agree("corners", loss, normal(2, 3))
 

@@ -4,13 +4,15 @@ Activations, the softmax family, losses and dropout. Convolution, pooling and ba
 are re-exported from the two files before.
 """
 
+import math
+
 import numpy as np
 
 from .batchnorm import batch_norm, check_batch
 from .conv import Pair, avg_pool2d, conv2d, margins, max_pool2d, pair, pool_window
 from .engine import Array
 from .memory import matmul
-from .tensor import Tensor, check_floats, check_range, gate, generator, int64, record, wrap
+from .tensor import Tensor, check_floats, check_range, generator, int64, record, where, wrap
 
 __all__ = [
     "Pair", "avg_pool2d", "batch_norm", "check_batch", "conv2d", "cross_entropy", "dropout",
@@ -84,9 +86,9 @@ def _one_hot(labels: Array, classes: int, ignore_index: int) -> Array:
 def _surprise(input: Tensor, weights: Tensor) -> Tensor:
     """−Σ_c w_c log softmax(x)_c, where 0 · log 0 is 0."""
     logp = log_softmax(input, 1)
-    counts = (weights.data != 0) | (np.isfinite(logp.data) & weights.requires_grad)
-    terms = np.multiply(logp.data, weights.data, out=np.zeros_like(logp.data), where=counts)
-    by_logp = (logp, lambda g, y: gate(-g.unsqueeze(1) * weights, counts))
+    terms = np.zeros_like(logp.data)
+    np.multiply(logp.data, weights.data, out=terms, where=weights.data != 0)
+    by_logp = (logp, lambda g, y: -g.unsqueeze(1) * weights)
     return record(
         "surprise", -terms.sum(1), by_logp, (weights, lambda g, y: -g.unsqueeze(1) * logp)
     )
@@ -129,7 +131,8 @@ def cross_entropy(
     uniform = label_smoothing / classes * one_hot.any(1, keepdims=True)
     weighted = ((1 - label_smoothing) * one_hot + uniform) * w
     losses = _surprise(input, wrap(weighted.astype(input.dtype)))
-    return _reduced(losses, reduction, float((one_hot * w).sum()))
+    losses = where(wrap(target.data != ignore_index), losses, 0.0)
+    return _reduced(losses, reduction, float((one_hot * w).sum()) or math.nan)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
