@@ -446,7 +446,7 @@ FAULTS = [
         "np.moveaxis(one_hot, -1, 1)",
         "np.moveaxis(one_hot, -1, 0)",
     ),
-    Fault("cross-entropy-zero-weight", "functional", ", where=counts)", ")"),
+    Fault("cross-entropy-zero-weight", "functional", ", where=weights.data != 0)", ")"),
     Fault(
         "cross-entropy-gradient",
         "functional",
