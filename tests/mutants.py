@@ -468,7 +468,16 @@ FAULTS = [
         "float((one_hot * w).sum())",
         "float(one_hot.sum())",
     ),
-    Fault("cross-entropy-unbatched-options", "functional", "weight, ignore_index)", "weight)"),
+    Fault("cross-entropy-unbatched-row", "functional", "losses.squeeze(0) if one else", ""),
+    Fault("cross-entropy-no-classes", "functional", "or input.shape[1] == 0:", ":"),
+    Fault(
+        "mse-by-position", "functional", "target: Tensor, *, reduction", "target: Tensor, reduction"
+    ),
+    Fault("batch-norm-moving-statistic", "batchnorm", "name in state and v.requires_grad", "False"),
+    Fault("size-true", "tensor", "value is not True and", ""),
+    Fault("extreme-of-nothing", "tensor", "self._check_some(name, dim)", "pass"),
+    Fault("argmax-of-nothing", "tensor", 'self._check_some("argmax", dim)', "pass"),
+    Fault("conv-no-channels", "conv", "min(groups, channels, outputs) > 0 and", ""),
     Fault("dropout-inverted", "functional", "np.float32) >= p", "np.float32) < p"),
     Fault("dropout-scale", "functional", "1 / (1 - p)", "1.0"),
     Fault("dropout-in-eval", "functional", "if not training or p == 0:", "if p == 0:"),

@@ -387,7 +387,7 @@ def test_a_wrong_cross_entropy_is_refused_by_name(arguments, named):
 def test_mean_squared_error_by_hand(reduction):
     x, t = tg.tensor([[1.0, 2.0], [3.0, 5.0]]), tg.tensor([[1.0, 0.0], [0.0, 1.0]])
     expected = {"mean": 29 / 4, "sum": 29, "none": [[0, 4], [9, 16]]}[reduction]
-    assert F.mse_loss(x, t, reduction).tolist() == expected
+    assert F.mse_loss(x, t, reduction=reduction).tolist() == expected
     assert F.mse_loss(x, t).item() == 29 / 4  # the mean is the default
 
 

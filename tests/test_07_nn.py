@@ -586,7 +586,7 @@ def test_loss_layers_pass_on_all_their_settings():
         nn.CrossEntropyLoss()(x[0], labels[0]).item() == F.cross_entropy(x[:1], labels[:1]).item()
     )
     t = tg.randn(4, 3)
-    assert nn.MSELoss("sum")(x, t).item() == pytest.approx(12 * nn.MSELoss()(x, t).item())
+    assert nn.MSELoss(reduction="sum")(x, t).item() == pytest.approx(12 * nn.MSELoss()(x, t).item())
 
 
 # --- bad input --------------------------------------------------------------------------------
@@ -626,7 +626,7 @@ def test_loss_layers_pass_on_all_their_settings():
         (lambda: nn.AvgPool2d(2, padding=2), "padding.*2"),
         (lambda: nn.CrossEntropyLoss(reduction="avg"), "'avg'"),
         (lambda: nn.CrossEntropyLoss(label_smoothing=2), "label_smoothing.*2"),
-        (lambda: nn.MSELoss("avg"), "'avg'"),
+        (lambda: nn.MSELoss(reduction="avg"), "'avg'"),
         (lambda: nn.Sequential(nn.ReLU(), F.relu), "argument 1.*relu"),
         (lambda: nn.Sequential([nn.ReLU()]), "argument 0"),
     ],

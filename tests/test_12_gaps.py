@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import tinygrad_bn as tg
+from tinygrad_bn import functional as F
 from tinygrad_bn import nn
+from tinygrad_bn.data import DataLoader
 from tinygrad_bn.lr_scheduler import CosineAnnealingLR, StepLR
 from tinygrad_bn.memory import Block
 from tinygrad_bn.optim import SGD
@@ -105,3 +107,79 @@ def test_a_second_schedule_starts_from_the_rate_before_the_first():
     first.step()
     assert optimizer.param_groups[0]["lr"] == 0.05
     assert CosineAnnealingLR(optimizer, T_max=4).base_lrs == [0.5]
+
+
+@pytest.mark.parametrize(
+    "misread",
+    [
+        lambda: F.cross_entropy(tg.ones(2, 3), tg.zeros(2, dtype=tg.int64), None, 1),
+        lambda: nn.CrossEntropyLoss(None, 1),
+        lambda: F.mse_loss(tg.ones(2), tg.ones(2), "sum"),
+        lambda: nn.MSELoss("sum"),
+        lambda: DataLoader(range(4), 2, False, True),
+        lambda: tg.grad(tg.ones(()), tg.ones(()), None, None, False, True),
+    ],
+)
+def test_an_argument_that_stands_elsewhere_in_pytorch_is_not_taken_by_position(misread):
+    with pytest.raises(TypeError, match="positional argument"):
+        misread()
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", ["running_mean", "running_var"])
+def test_running_statistics_that_ask_for_a_gradient_are_refused(name, training):
+    statistics = {"running_mean": tg.zeros(3), "running_var": tg.ones(3)}
+    statistics[name].requires_grad = True
+    with pytest.raises(ValueError, match=f"{name}.*constant"):
+        F.batch_norm(tg.randn(4, 3), **statistics, training=training)
+    assert statistics["running_mean"].tolist() == [0, 0, 0]
+
+
+def test_sizes_are_integers_of_python_or_numpy_but_not_truth_values():
+    conv = nn.Conv2d(np.int64(2), 3, np.int32(3), stride=(np.int64(2), 1))
+    assert repr(conv) == "Conv2d(2, 3, kernel_size=(3, 3), stride=(2, 1))"
+    for make in (
+        lambda: nn.Conv2d(2, 3, True),
+        lambda: nn.Conv2d(True, 3, 1),
+        lambda: nn.MaxPool2d((2, True)),
+        lambda: nn.Conv2d(2, 3, 2.0),
+    ):
+        with pytest.raises(ValueError, match=r"True|2\.0"):
+            make()
+
+
+def test_no_classes_and_no_channels_are_refused_with_the_shape():
+    with pytest.raises(ValueError, match=r"\(2, 0\) has no axis of at least one class"):
+        F.cross_entropy(tg.zeros(2, 0), tg.zeros(2, 0))
+    with pytest.raises(ValueError, match=r"no axis of at least one class"):
+        F.cross_entropy(tg.tensor(1.0), tg.tensor(0))
+    with pytest.raises(ValueError, match=r"0 channels do not fit \(2, 0, 3, 3\)"):
+        F.conv2d(tg.zeros(1, 0, 4, 4), tg.zeros(2, 0, 3, 3))
+    with pytest.raises(ValueError, match=r"2 channels do not fit \(0, 2, 3, 3\)"):
+        F.conv2d(tg.zeros(1, 2, 4, 4), tg.zeros(0, 2, 3, 3))
+
+
+@pytest.mark.parametrize("name", ["max", "min", "argmax"])
+def test_the_extreme_of_nothing_is_an_error_that_says_so(name):
+    nothing = tg.zeros(0, 3)
+    for dim in (None, 0):
+        with pytest.raises(IndexError, match=rf"{name}\(dim={dim}\).*\(0, 3\)"):
+            getattr(nothing, name)(dim)
+    found = getattr(nothing, name)(1)
+    assert (found if name == "argmax" else found.values).shape == (0,)
+
+
+def test_a_convolution_names_the_dtypes_that_do_not_go_together():
+    images, kernels = tg.ones(1, 1, 3, 3), tg.ones(1, 1, 2, 2).double()
+    with pytest.raises(TypeError, match=r"conv2d needs one.*input float32, weight float64"):
+        F.conv2d(images, kernels)
+    with pytest.raises(TypeError, match=r"avg_pool2d needs one.*int64"):
+        F.avg_pool2d(tg.ones(1, 1, 3, 3, dtype=tg.int64), 2)
+
+
+def test_a_star_import_brings_the_layers_and_the_functions():
+    names: dict[str, object] = {}
+    exec("from tinygrad_bn.nn import *\nfrom tinygrad_bn.functional import *", names)
+    assert {"Linear", "Conv2d", "BatchNorm2d", "Sequential", "Module", "relu", "conv2d"} <= set(
+        names
+    )

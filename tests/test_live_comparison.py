@@ -973,7 +973,7 @@ def test_derivatives_of_cross_entropy_of_probabilities_are_difference_quotients(
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_derivatives_of_the_squared_error_are_difference_quotients(reduction):
     x, t = (tg.tensor(normal(2, 3, seed=s), requires_grad=True) for s in (1, 2))
-    loss = tg.nn.MSELoss(reduction)
+    loss = tg.nn.MSELoss(reduction=reduction)
     assert gradcheck(loss, [x, t])
     assert gradgradcheck(loss, [x, t])
 

@@ -199,8 +199,8 @@ def batch_norm(
     c, state = input.shape[1], {"running_mean": running_mean, "running_var": running_var}
     check_floats("batch_norm", input=input, weight=weight, bias=bias, **state)
     for name, v in (*state.items(), ("weight", weight), ("bias", bias)):
-        if v is not None and v.shape != (c,):
-            raise ValueError(f"batch_norm: {name} must have shape ({c},), not {v.shape}")
+        if v is not None and (v.shape != (c,) or (name in state and v.requires_grad)):
+            raise ValueError(f"batch_norm: {name} {v.shape} must be ({c},), a statistic constant")
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm needs running_mean and running_var when not training")
@@ -235,9 +235,7 @@ def population_statistics(model: Any, batches: Iterable[Any]) -> None:
 
     def weighting(layer: Any, x: Tensor) -> Any:
         seen[layer] = seen.get(layer, 0) + x.numel()
-        layer.momentum = x.numel() / max(
-            seen[layer], 1
-        )  # the running average is then the plain one
+        layer.momentum = x.numel() / max(seen[layer], 1)  # the running average is the plain one
         return type(layer).forward(layer, x)
 
     with no_grad():

@@ -21,7 +21,7 @@ import numpy as np
 
 from .engine import Array
 from .memory import empty
-from .tensor import Tensor, check_floats, record, wrap
+from .tensor import Tensor, check_floats, is_integer, record, wrap
 
 Pair = tuple[int, int]
 Winners = Callable[[], Iterator[Array]]
@@ -32,9 +32,9 @@ _FEW_CHANNELS = 4  # below this, copying image rows is faster than copying runs 
 def pair(name: str, value: Any, least: int) -> Pair:
     """`value`, or the same for both axes, as (vertical, horizontal)."""
     both = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    if len(both) != 2 or not all(isinstance(v, int) and v >= least for v in both):
+    if len(both) != 2 or not all(is_integer(v, least) for v in both):
         raise ValueError(f"{name} must be an integer ≥ {least} or a pair of them, not {value!r}")
-    return both
+    return int(both[0]), int(both[1])
 
 
 @dataclass(frozen=True)
@@ -226,15 +226,15 @@ def conv2d(
     if input.ndim == 3 and weight.ndim == 4:
         y = conv2d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups)
         return y.squeeze(0)
-    image = _check_images(input)
+    image = _check_images("conv2d", input, weight=weight, bias=bias)
     if weight.ndim != 4:
         raise ValueError(f"conv2d: kernels are (O, C/groups, KH, KW), not {weight.shape}")
     channels, outputs = input.shape[1], weight.shape[0]
-    if groups < 1 or channels != weight.shape[1] * groups or outputs % groups:
+    fits = min(groups, channels, outputs) > 0 and channels == weight.shape[1] * groups
+    if not fits or outputs % groups:
         raise ValueError(f"conv2d: {channels} channels do not fit {weight.shape}, {groups=}")
     if bias is not None and bias.shape != (outputs,):
         raise ValueError(f"conv2d: bias must have shape ({outputs},), not {bias.shape}")
-    check_floats("conv2d", input=input, weight=weight, bias=bias)
     kernel = (weight.shape[2], weight.shape[3])
     stride, dilation = pair("stride", stride, 1), pair("dilation", dilation, 1)
     window = Window(image, kernel, stride, dilation, margins(padding, kernel, stride, dilation))
@@ -293,11 +293,11 @@ def pool_window(
     return Window(image, kernel, step, pair("dilation", dilation, 1), ((h, h), (w, w)))
 
 
-def _check_images(input: Tensor) -> Pair:
-    """The size (H, W) of images (N, C, H, W); an error for anything else."""
+def _check_images(function: str, input: Tensor, **others: Tensor | None) -> Pair:
+    """The size (H, W) of images (N, C, H, W); an error for anything else, or mixed dtypes."""
     if input.ndim != 4:
-        raise ValueError(f"images are (N, C, H, W) or (C, H, W), not {input.shape}")
-    check_floats("a convolution or pooling", input=input)
+        raise ValueError(f"{function}: images are (N, C, H, W) or (C, H, W), not {input.shape}")
+    check_floats(function, input=input, **others)
     return input.shape[2], input.shape[3]
 
 
@@ -311,7 +311,8 @@ def max_pool2d(
     """
     if input.ndim == 3:
         return max_pool2d(input.unsqueeze(0), kernel_size, stride, padding, dilation).squeeze(0)
-    window = pool_window(_check_images(input), kernel_size, stride, padding, dilation)
+    image = _check_images("max_pool2d", input)
+    window = pool_window(image, kernel_size, stride, padding, dilation)
     frame = window.framed(input.data, -np.inf)
     y = empty((len(input), *window.output, input.shape[1]), input.dtype)
     y.fill(-np.inf)
@@ -328,9 +329,7 @@ def avg_pool2d(
     """The mean of each window, the padding counted as 0: a convolution with equal weights."""
     if input.ndim == 3:
         return avg_pool2d(input.unsqueeze(0), kernel_size, stride, padding).squeeze(0)
-    window, channels = (
-        pool_window(_check_images(input), kernel_size, stride, padding),
-        input.shape[1],
-    )
+    channels, image = input.shape[1], _check_images("avg_pool2d", input)
+    window = pool_window(image, kernel_size, stride, padding)
     weight = np.full((channels, 1, *window.kernel), 1 / math.prod(window.kernel), input.dtype)
     return Convolution(window, channels).output(input, wrap(weight))

@@ -96,7 +96,7 @@ class DataLoader:
     """
 
     def __init__(
-        self, dataset: Any, batch_size: int = 1, shuffle: bool = False, drop_last: bool = False
+        self, dataset: Any, batch_size: int = 1, shuffle: bool = False, *, drop_last: bool = False
     ) -> None:
         check_positive(batch_size=batch_size)
         self.dataset, self.batch_size = dataset, batch_size

@@ -145,8 +145,7 @@ def _seed(out: Any, gradient: Any, create_graph: bool) -> Any:
         raise RuntimeError(f"this tensor does not require a gradient: it was {why}")
     if gradient is None:
         if out.data.size != 1:
-            shape = out.data.shape
-            raise RuntimeError(f"{shape} is not a single number: reduce it, or pass a gradient")
+            raise RuntimeError(f"{out.data.shape} is not a single number: pass a gradient")
         return type(out)(np.ones_like(out.data))
     if not hasattr(gradient, "grad_fn"):
         raise TypeError(f"a gradient must be a tensor, not {type(gradient).__name__}")
@@ -180,7 +179,7 @@ def backward(out: Any, gradient: Any, retain_graph: bool, create_graph: bool) ->
 
 def grad(
     outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
-    create_graph: bool = False, allow_unused: bool = False,
+    create_graph: bool = False, *, allow_unused: bool = False,
 ) -> tuple[Any, ...]:  # fmt: skip
     """∂(grad_outputs · outputs)/∂inputs as a tuple, one tensor per input; no `.grad` is touched.
 

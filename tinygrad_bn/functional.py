@@ -64,7 +64,7 @@ def check_reduction(reduction: str) -> None:
         raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
 
 
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """(x − t)², averaged, summed, or as it is. Shapes must agree."""
     check_reduction(reduction)
     if input.shape != target.shape:
@@ -95,7 +95,7 @@ def _surprise(input: Tensor, weights: Tensor) -> Tensor:
 
 
 def cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100,
+    input: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100,
     reduction: str = "mean", label_smoothing: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """−Σ_c w_c t_c log softmax(x)_c: how surprised the scores x are by the true classes.
@@ -106,12 +106,10 @@ def cross_entropy(
     """
     check_reduction(reduction)
     check_range(0, 1, label_smoothing=label_smoothing)
-    if input.ndim == 1:
-        row = (input.unsqueeze(0), target.unsqueeze(0), weight, ignore_index)
-        loss = cross_entropy(*row, reduction, label_smoothing)
-        return loss.squeeze(0) if reduction == "none" else loss
-    if input.ndim == 0:
-        raise ValueError("cross_entropy: the scores need an axis of classes, not shape ()")
+    if one := input.ndim == 1:
+        input, target = input.unsqueeze(0), target.unsqueeze(0)
+    if input.ndim < 2 or input.shape[1] == 0:
+        raise ValueError(f"cross_entropy: {input.shape} has no axis of at least one class")
     classes = input.shape[1]
     check_floats("cross_entropy", input=input, weight=weight)
     if weight is not None and (weight.shape != (classes,) or weight.requires_grad):
@@ -122,17 +120,19 @@ def cross_entropy(
         if target.shape != input.shape or ignore_index >= 0:
             raise ValueError(f"cross_entropy: {target.shape} for {input.shape}, {ignore_index=}")
         smooth = target * (1 - label_smoothing) + label_smoothing / classes
-        return _reduced(_surprise(input, smooth * w), reduction)
-    expected = (input.shape[0], *input.shape[2:])
-    if target.dtype != int64 or target.shape != expected:
-        given = f"{target.dtype} {target.shape}"
-        raise ValueError(f"cross_entropy: {given} target; {input.shape} needs int64 {expected}")
-    one_hot = _one_hot(target.data, classes, ignore_index)
-    uniform = label_smoothing / classes * one_hot.any(1, keepdims=True)
-    weighted = ((1 - label_smoothing) * one_hot + uniform) * w
-    losses = _surprise(input, wrap(weighted.astype(input.dtype)))
-    losses = where(wrap(target.data != ignore_index), losses, 0.0)
-    return _reduced(losses, reduction, float((one_hot * w).sum()) or math.nan)
+        losses, divisor = _surprise(input, smooth * w), None
+    else:
+        expected = (input.shape[0], *input.shape[2:])
+        if target.dtype != int64 or target.shape != expected:
+            given = f"{target.dtype} {target.shape}"
+            raise ValueError(f"cross_entropy: {given} target; {input.shape} needs int64 {expected}")
+        one_hot = _one_hot(target.data, classes, ignore_index)
+        uniform = label_smoothing / classes * one_hot.any(1, keepdims=True)
+        weighted = ((1 - label_smoothing) * one_hot + uniform) * w
+        losses = _surprise(input, wrap(weighted.astype(input.dtype)))
+        losses = where(wrap(target.data != ignore_index), losses, 0.0)
+        divisor = float((one_hot * w).sum()) or math.nan
+    return _reduced(losses.squeeze(0) if one else losses, reduction, divisor)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:

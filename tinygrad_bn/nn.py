@@ -306,11 +306,10 @@ class _BatchNorm(Module):
         self.affine, self.track_running_stats = affine, track_running_stats
         self.weight = Parameter(ones(num_features)) if affine else None
         self.bias = Parameter(zeros(num_features)) if affine and bias else None
-        self.register_buffer("running_mean", zeros(num_features) if track_running_stats else None)
-        self.register_buffer("running_var", ones(num_features) if track_running_stats else None)
-        self.register_buffer(
-            "num_batches_tracked", zeros((), dtype=int64) if track_running_stats else None
-        )
+        state = {"running_mean": zeros(num_features), "running_var": ones(num_features)}
+        state["num_batches_tracked"] = zeros((), dtype=int64)
+        for name, tensor in state.items():
+            self.register_buffer(name, tensor if track_running_stats else None)
 
     def reset_running_stats(self) -> None:
         """As at the start: mean 0, variance 1, no batches seen."""
@@ -356,7 +355,7 @@ class BatchNorm2d(_BatchNorm):
 
 @dataclass_transform()
 class _Function(Module):
-    """Applies `function` to its input and its own options, the fields of a dataclass, in order."""
+    """Applies `function` to its input, with the layer's own options: the fields of a dataclass."""
 
     function: ClassVar[Callable[..., Tensor]]
 
@@ -364,8 +363,8 @@ class _Function(Module):
         dataclass(eq=False, repr=False)(cls)
 
     def forward(self, *inputs: Any) -> Any:
-        options = (getattr(self, o.name) for o in fields(self))  # type: ignore[arg-type]
-        return type(self).function(*inputs, *options)
+        options = {o.name: getattr(self, o.name) for o in fields(self)}  # type: ignore[arg-type]
+        return type(self).function(*inputs, **options)
 
 
 class ReLU(_Function):
@@ -452,9 +451,9 @@ class CrossEntropyLoss(_Function):
 
     function = F.cross_entropy
     weight: Tensor | None = field(default=None, repr=False)
-    ignore_index: int = field(default=-100, repr=False)
-    reduction: str = field(default="mean", repr=False)
-    label_smoothing: float = field(default=0.0, repr=False)
+    ignore_index: int = field(default=-100, repr=False, kw_only=True)
+    reduction: str = field(default="mean", repr=False, kw_only=True)
+    label_smoothing: float = field(default=0.0, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         F.check_reduction(self.reduction)
@@ -466,7 +465,7 @@ class MSELoss(_Function):
     """The mean squared error; see `functional.mse_loss`."""
 
     function = F.mse_loss
-    reduction: str = field(default="mean", repr=False)
+    reduction: str = field(default="mean", repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         F.check_reduction(self.reduction)

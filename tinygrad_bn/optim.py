@@ -54,8 +54,7 @@ class SGD:
         group["params"] = [params] if isinstance(params, Tensor) else list(params)
         if unknown := set(group) - set(self.defaults) - {"params", "initial_lr"}:
             raise ValueError(f"unknown options {sorted(unknown)} in a parameter group")
-        names = ("lr", "momentum", "weight_decay")
-        check_range(0, math.inf, **{name: group[name] for name in names})
+        check_range(0, math.inf, **{k: group[k] for k in ("lr", "momentum", "weight_decay")})
         check_range(-math.inf, math.inf, dampening=group["dampening"])
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             given = f"momentum={group['momentum']}, dampening={group['dampening']}"

@@ -41,9 +41,14 @@ def _supported(dtype: Any) -> np.dtype[Any]:
     raise TypeError(f"dtype {found}: convert to float32, float64, int64 or bool (with .astype)")
 
 
+def is_integer(value: Any, least: int) -> bool:
+    """Whether `value` is an integer ≥ `least`, of Python's or NumPy's; True is no number."""
+    return isinstance(value, int | np.integer) and value is not True and bool(value >= least)
+
+
 def check_positive(**sizes: Any) -> None:
     for name, size in sizes.items():
-        if not isinstance(size, int | np.integer) or size < 1:
+        if not is_integer(size, 1):
             raise ValueError(f"{name} must be a positive integer, not {size!r}")
 
 
@@ -217,9 +222,7 @@ class Tensor:
         if not isinstance(value, bool):
             raise TypeError(f"requires_grad must be True or False, not {value!r}")
         if value and _RANK[self.data.dtype] < 2:
-            raise RuntimeError(
-                f"only floats can require a gradient, not {self.dtype}: use .float()"
-            )
+            raise RuntimeError(f"{self.dtype} cannot require a gradient: use .float()")
         if not value and self.grad_fn is not None:
             raise RuntimeError("requires_grad can be switched off on leaves only; use .detach()")
         self._requires_grad = value
@@ -433,12 +436,17 @@ class Tensor:
         centred = self - self.mean(dim, keepdim=True)
         return (centred * centred).sum(dim, keepdim) / max(n - correction, 0)
 
+    def _check_some(self, function: str, dim: int | None) -> None:
+        if (self.numel() if dim is None or self.ndim == 0 else self.size(dim)) == 0:
+            raise IndexError(f"{function}(dim={dim}) of no values: the shape is {self.shape}")
+
     def _extreme(self, arg: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         """The largest or smallest element; with `dim`, a pair (values, indices) along that axis.
 
         Over all elements, equal extremes share the gradient; along an axis the first one takes it.
         """
         x, name = self.data, arg.__name__[3:]
+        self._check_some(name, dim)
         if dim is None:
             y = np.asarray(x.reshape(-1)[arg(x)])
             tied = np.isnan(x) if np.isnan(y) else x == y
@@ -459,6 +467,7 @@ class Tensor:
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Where the (first) maximum is: along `dim`, or in the flattened tensor."""
+        self._check_some("argmax", dim)
         axis = None if dim is None or self.ndim == 0 else _axis(dim, self.ndim)
         return wrap(np.argmax(self.data, axis=axis, keepdims=keepdim))
 
