@@ -460,7 +460,6 @@ FAULTS = [
         "g.unsqueeze(1) * logp",
     ),
     Fault("cross-entropy-smoothing", "functional", "((1 - label_smoothing) * one_hot", "(one_hot"),
-    Fault("cross-entropy-smooth-ignored", "functional", " * one_hot.any(1, keepdims=True)", ""),
     Fault("cross-entropy-smooth-share", "functional", "+ label_smoothing / classes", ""),
     Fault(
         "cross-entropy-weighted-mean",

@@ -127,8 +127,7 @@ def cross_entropy(
             given = f"{target.dtype} {target.shape}"
             raise ValueError(f"cross_entropy: {given} target; {input.shape} needs int64 {expected}")
         one_hot = _one_hot(target.data, classes, ignore_index)
-        uniform = label_smoothing / classes * one_hot.any(1, keepdims=True)
-        weighted = ((1 - label_smoothing) * one_hot + uniform) * w
+        weighted = ((1 - label_smoothing) * one_hot + label_smoothing / classes) * w
         losses = _surprise(input, wrap(weighted.astype(input.dtype)))
         losses = where(wrap(target.data != ignore_index), losses, 0.0)
         divisor = float((one_hot * w).sum()) or math.nan
