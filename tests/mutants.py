@@ -460,7 +460,8 @@ FAULTS = [
         "g.unsqueeze(1) * logp",
     ),
     Fault("cross-entropy-smoothing", "functional", "((1 - label_smoothing) * one_hot", "(one_hot"),
-    Fault("cross-entropy-smooth-share", "functional", "+ label_smoothing / classes", ""),
+    Fault("cross-entropy-smooth-share", "functional", "+ label_smoothing / classes", "", 1),
+    Fault("cross-entropy-smooth-given", "functional", "+ label_smoothing / classes", "", 0),
     Fault(
         "cross-entropy-weighted-mean",
         "functional",
