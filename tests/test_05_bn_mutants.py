@@ -48,10 +48,10 @@ def gradient(d_x):
     """Another ∂x, worked out from g, x̂, s = γ/√(σ² + ε) and 1/√(σ² + ε)."""
 
     def make(closed_form):
-        def wrong(g, centred, inv_std, scale, r=1):
-            x_hat = centred.reshape(-1, len(scale)) * inv_std
-            dx = d_x(g.reshape(x_hat.shape), x_hat, scale, inv_std)
-            return dx.reshape(g.shape), *closed_form(g, centred, inv_std, scale, r)[1:]
+        def wrong(g, x, mean, inv_std, gamma):
+            x_hat = ((x - mean) * inv_std).T
+            dx = d_x(g.T, x_hat, (gamma * inv_std)[:, 0], inv_std[:, 0])
+            return dx.T.copy(), *closed_form(g, x, mean, inv_std, gamma)[1:]
 
         return wrong
 
@@ -63,9 +63,9 @@ def bracket(g, x_hat):
 
 
 def d_gamma_of_centred(closed_form):
-    def wrong(g, centred, inv_std, scale, r=1):
-        dx, d_gamma, d_beta = closed_form(g, centred, inv_std, scale, r)
-        return dx, d_gamma / inv_std, d_beta
+    def wrong(g, x, mean, inv_std, gamma):
+        dx, d_gamma, d_beta = closed_form(g, x, mean, inv_std, gamma)
+        return dx, d_gamma / inv_std[:, 0], d_beta
 
     return wrong
 

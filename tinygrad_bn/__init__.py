@@ -1,6 +1,6 @@
 """tinygrad_bn: a small automatic-differentiation framework to read, and to train with.
 
-The files in reading order: engine, memory, tensor, conv, batchnorm, functional, nn,
+The files in reading order: engine, machine, tensor, conv, batchnorm, functional, nn,
 lr_scheduler, optim, data. Each imports only from those before it.
 """
 
@@ -8,11 +8,9 @@ from . import data, functional, nn, optim
 from .batchnorm import fold_batch_norm, population_statistics
 from .engine import grad, is_grad_enabled, no_grad
 from .tensor import (
-    Tensor, arange, bool_, cat, float32, float64, int64, manual_seed, ones, randn, stack, tensor,
-    where, zeros,
+    Tensor, arange, bool_ as bool, cat, float32, float64, int64, manual_seed, ones, randn, stack,
+    tensor, where, zeros,
 )  # fmt: skip
-
-bool = bool_
 
 __all__ = [
     "Tensor", "arange", "bool", "cat", "data", "float32", "float64", "fold_batch_norm",

@@ -24,13 +24,13 @@ import copy
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .engine import Array, grad, is_grad_enabled, no_grad
-from .memory import empty
+from .machine import in_blocks
 from .tensor import Tensor, check_floats, check_range, ones, record, wrap, zeros
 
 # --- Algorithm 1, twice ---------------------------------------------------------------------------
@@ -56,35 +56,51 @@ def batch_norm_train(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float = 1e-5
 ) -> tuple[Tensor, Array, Array]:
     """Algorithm 1 as one operation on (N, C, …). Returns y, and the batch's μ and σ², (C,)."""
-    m, c = x.numel() // x.shape[1], x.shape[1]
-    rows = _wide(x.data, r := math.gcd(m, 64) if c < 64 else 1)
-    # Measured from a value of its own, a channel's common offset does not drown the differences,
-    # and the mean of a constant channel is exact. Two passes: E[x²] − E[x]² would cancel.
-    first = rows[0, :c]
-    mean = first + _sum(_centre(rows, first, r), r) / m
-    centred = _centre(rows, mean, r)
-    var = _sum(np.square(centred, out=empty(rows.shape, rows.dtype)), r) / m
-    inv_std = 1 / np.sqrt(var + eps)
-    scale = inv_std if weight is None else inv_std * weight.data
-    y = np.multiply(centred, _tile(scale, r), out=centred)
-    if bias is not None:
-        y += _tile(bias.data, r)
+    rows = _rows(x.data)
+    c, m = rows.shape
+    y, ones = np.empty(rows.shape, rows.dtype), np.ones(m, rows.dtype)
+    mean, var, inv_std = np.empty((3, c, 1), rows.dtype)
+    gamma = np.ones_like(mean) if weight is None else weight.data.reshape(c, 1)
 
-    @lru_cache(maxsize=1)  # asked for once by each input, worked out once
-    def gradients(g: Tensor) -> list[Tensor | None]:
-        if is_grad_enabled():  # to be differentiated again: by way of the composed form
-            copies: Any = [None if t is None else t.clone() for t in (x, weight, bias)]
-            wanted = [t for t in copies if t is not None and t.requires_grad]
-            near_0 = copies[0] - per_channel(wrap(first), x)
-            y = batch_norm_composed(near_0, copies[1], copies[2], eps)
-            found = {id(t): d for t, d in zip(wanted, grad(y, wanted, g, None, True), strict=True)}
-            return [found.get(id(t)) for t in copies]
-        dx, *rest = closed_form(_wide(g.data, r), _centre(rows, mean, r), inv_std, scale, r)
-        return [wrap(_unwide(dx, x.shape)), *map(wrap, rest)]
+    def normalize(channels: slice) -> None:
+        # Measured from a value of its own, a channel's common offset does not drown the
+        # differences, and a constant's mean is exact. Two passes: E[x²] − E[x]² would cancel.
+        first = rows[channels, :1]
+        centred = np.subtract(rows[channels], first, out=y[channels])
+        offset = (centred @ ones)[:, None] / m
+        mean[channels] = first + offset
+        centred -= offset
+        var[channels] = np.vecdot(centred, centred)[:, None] / m
+        inv_std[channels] = 1 / np.sqrt(var[channels] + eps)
+        centred *= gamma[channels] * inv_std[channels]
+        if bias is not None:
+            centred += bias.data[channels, None]
 
-    given = [(t, k) for k, t in enumerate((x, weight, bias)) if t is not None]
-    towards = ((t, lambda g, _, k=k: gradients(g)[k]) for t, k in given)
-    return record("batch_norm", _unwide(y, x.shape), *towards), mean, var
+    in_blocks(normalize, c, 2 * rows[:1].nbytes)
+
+    def through_the_composed_form(g: Tensor) -> list[Tensor | None]:
+        copies: Any = [None if t is None else t.clone() for t in (x, weight, bias)]
+        wanted = [t for t in copies if t is not None and t.requires_grad]
+        centred = copies[0] - per_channel(wrap(mean), x)
+        y = batch_norm_composed(centred, copies[1], copies[2], eps)
+        found = {id(t): d for t, d in zip(wanted, grad(y, wanted, g, None, True), strict=True)}
+        return [found.get(id(t)) for t in copies]
+
+    known: dict[Tensor, list[Tensor | None]] = {}  # asked for by each input, worked out once
+
+    def gradient(g: Tensor, k: int) -> Tensor | None:
+        if g not in known:
+            known.clear()
+            if is_grad_enabled():  # it is to be differentiated again
+                known[g] = through_the_composed_form(g)
+            else:
+                dx, *rest = closed_form(_rows(g.data), rows, mean, inv_std, gamma)
+                known[g] = [wrap(_unrows(dx, x.shape)), *map(wrap, rest)]
+        return known[g][k]
+
+    given = ((t, k) for k, t in enumerate((x, weight, bias)) if t is not None)
+    towards = ((t, lambda g, _, k=k: gradient(g, k)) for t, k in given)
+    return record("batch_norm", _unrows(y, x.shape), *towards), mean[:, 0], var[:, 0]
 
 
 def six_equations(
@@ -101,58 +117,41 @@ def six_equations(
 
 
 def closed_form(
-    g: Array, centred: Array, inv_std: Array, scale: Array, r: int = 1
+    g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array
 ) -> tuple[Array, Array, Array]:
-    """The same, simplified; `scale` is γ/√(σ² + ε). `centred` = x − μ is overwritten.
+    """The same, simplified, for x and g with a row for each channel: (C, m); the others (C, 1).
 
         ∂γ = Σ g·x̂        ∂β = Σ g        ∂x = γ/√(σ² + ε) · (g − ∂β/m − x̂·∂γ/m)
 
     The bracket is a projection. Shifting or scaling the whole batch does not change x̂, so from g
     the parts that would do so are removed: its mean, along 1, and its correlation with x̂.
     """
-    m = len(g) * r
-    dbeta = _sum(g, r)
-    dx = np.multiply(g, centred, out=empty(g.shape, g.dtype))
-    dgamma = _sum(dx, r) * inv_std
-    np.multiply(centred, _tile(-scale * inv_std * dgamma / m, r), out=centred)
-    np.multiply(g, _tile(scale, r), out=dx)
-    dx += centred
-    dx -= _tile(scale * dbeta / m, r)
+    (c, m), ones = x.shape, np.ones(x.shape[1], x.dtype)
+    dx, dgamma, dbeta = np.empty(x.shape, x.dtype), np.empty(c, x.dtype), np.empty(c, x.dtype)
+
+    def work(channels: slice) -> None:
+        g_here, inv_std_here = g[channels], inv_std[channels]
+        d = np.subtract(x[channels], mean[channels], out=dx[channels])
+        dgamma[channels] = np.vecdot(g_here, d) * inv_std_here[:, 0]
+        dbeta[channels] = g_here @ ones
+        d *= -inv_std_here * dgamma[channels, None] / m
+        d += g_here
+        d -= dbeta[channels, None] / m
+        d *= gamma[channels] * inv_std_here
+
+    in_blocks(work, c, 3 * x[:1].nbytes)
     return dx, dgamma, dbeta
 
 
-# The kernels see (N, C, …) as a matrix (m, C). As a ufunc's inner loop is one row long, they take
-# it as (m/r, r·C), and repeat r times what is per channel.
+def _rows(x: Array) -> Array:
+    """(N, C, …) with a row for each channel, (C, m): no copy if the batch lies last in memory."""
+    last = np.ascontiguousarray(x.transpose(*range(1, x.ndim), 0))
+    return last.reshape(len(last), math.prod(last.shape[1:]))
 
 
-def _wide(x: Array, r: int) -> Array:
-    """(N, C, …) as a matrix (m/r, r·C): no copy if the channels already lie last in memory."""
-    if x.ndim > 2:
-        x = x.transpose(0, *range(2, x.ndim), 1)
-    return np.ascontiguousarray(x).reshape(-1, r * x.shape[-1])
-
-
-def _unwide(matrix: Array, shape: tuple[int, ...]) -> Array:
-    """The matrix as an array of `shape` (N, C, …) again."""
-    last = matrix.reshape(shape[0], *shape[2:], shape[1])
-    return last.transpose(0, last.ndim - 1, *range(1, last.ndim - 1))
-
-
-def _tile(v: Array, r: int) -> Array:
-    return np.tile(v, r) if r > 1 else v
-
-
-def _sum(matrix: Array, r: int) -> Array:
-    """The sum over each channel. A product with ones is the fastest sum over rows there is."""
-    total: Array = np.ones(len(matrix), matrix.dtype) @ matrix
-    return np.asarray(total.reshape(r, -1).sum(0)) if r > 1 else total
-
-
-def _centre(x: Array, mean: Array, r: int) -> Array:
-    """x − mean, in memory of its own."""
-    centred = empty(x.shape, x.dtype)
-    np.subtract(x, _tile(mean, r), out=centred)
-    return centred
+def _unrows(rows: Array, shape: tuple[int, ...]) -> Array:
+    """The rows as an array of `shape` (N, C, …) again."""
+    return rows.reshape(*shape[1:], shape[0]).transpose(-1, *range(len(shape) - 1))
 
 
 # --- inference and the population's statistics ----------------------------------------------------
@@ -173,7 +172,7 @@ def batch_norm_eval(
     return y if bias is None else y + per_channel(bias, x)
 
 
-def check_batch(shape: tuple[int, ...], layer: str) -> None:
+def check_batch(shape: tuple[int, ...], layer: Any) -> None:
     """ValueError if a channel has a single value: normalizing would make it 0, whatever it is."""
     if shape[0] * math.prod(shape[2:]) == 1:
         raise ValueError(

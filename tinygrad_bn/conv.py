@@ -6,11 +6,11 @@ with stride s, dilation d and padding p. `conv2d_naive` is that sentence as loop
 the inputs of every output position into one row of a matrix (im2col), so that a matrix product with
 the weights does all the sums at once.
 
-The interface is NCHW, as in PyTorch. In memory the kernels keep the channels last, (N, H, W, C):
-an image row is then one contiguous run, and a row of the im2col matrix is KH such runs.
+The interface is NCHW, as in PyTorch. In memory the kernels keep the batch last, (C, H, W, N): what
+happens to a pixel happens to the same pixel of all images, so that every loop of NumPy's runs over
+contiguous numbers, and a feature map is one row of a matrix.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,13 +20,11 @@ from typing import Any
 import numpy as np
 
 from .engine import Array
-from .memory import empty
+from .machine import blocks, in_blocks, parallel
 from .tensor import Tensor, check_floats, is_integer, record, wrap
 
 Pair = tuple[int, int]
-Winners = Callable[[], Iterator[Array]]
-_CHUNK_BYTES = 2 << 20  # an im2col matrix of this size is still in the cache when it is multiplied
-_FEW_CHANNELS = 4  # below this, copying image rows is faster than copying runs of channels
+Winners = Callable[[slice], Iterator[Array]]
 
 
 def pair(name: str, value: Any, least: int) -> Pair:
@@ -39,10 +37,7 @@ def pair(name: str, value: Any, least: int) -> Pair:
 
 @dataclass(frozen=True)
 class Window:
-    """How a kernel moves over an image; pairs are (vertical, horizontal).
-
-    padding: ((top, bottom), (left, right)). In memory the channels come last.
-    """
+    """How a kernel moves over an image: (vertical, horizontal); padding: two (before, after)."""
 
     image: Pair
     kernel: Pair
@@ -61,43 +56,32 @@ class Window:
             raise ValueError(f"the kernel does not fit into the padded image: {self}")
         return h, w
 
-    def frame(self, images: int, channels: int, dtype: Any, fill: float) -> tuple[Array, Array]:
-        """Padded images (N, H', W', C) full of `fill`, and the view where the images go."""
+    def frame(self, channels: int, images: int, dtype: Any) -> tuple[Array, Array]:
+        """Room for padded images (C, H', W', N), and the view where the images go."""
         (h, w), ((top, bottom), (left, right)) = self.image, self.padding
-        frame = empty((images, top + h + bottom, left + w + right, channels), dtype)
-        frame.fill(fill)
+        frame = np.empty((channels, top + h + bottom, left + w + right, images), dtype)
         return frame, frame[:, top : top + h, left : left + w]
 
     def framed(self, x: Array, fill: float) -> Array:
-        """NCHW images, padded; no copy if there is no padding."""
-        x = x.transpose(0, 2, 3, 1)
+        """NCHW images as (C, H', W', N), padded; no copy if they lie so and need no padding."""
+        x = x.transpose(1, 2, 3, 0)
         if self.padding == ((0, 0), (0, 0)):
-            return x
-        frame, inside = self.frame(len(x), x.shape[3], x.dtype, fill)
+            return np.ascontiguousarray(x)
+        frame, inside = self.frame(len(x), x.shape[3], x.dtype)
+        frame.fill(fill)
         inside[...] = x
         return frame
 
-    def taps(self, frame: Array) -> Iterator[Array]:
-        """For each kernel element, the view (N, OH, OW, C) of the values it meets."""
-        (oh, ow), (sh, sw), (dh, dw) = self.output, self.stride, self.dilation
-        for u, v in itertools.product(*map(range, self.kernel)):
-            rows = slice(u * dh, u * dh + (oh - 1) * sh + 1, sh)
-            yield frame[:, rows, v * dw : v * dw + (ow - 1) * sw + 1 : sw]
+    def taps(self, frame: Array) -> Array:
+        """For each kernel element the values it meets, (C, KH, KW, OH, OW, N): all one view.
 
-    def patches(self, frame: Array, groups: int) -> Array:
-        """All taps as one view (N, OH, OW, KH, KW, G, C/G); nothing is copied."""
+        One kernel element further is d pixels further; one output position further, s pixels.
+        """
+        c, h, w, n = frame.strides
         (sh, sw), (dh, dw) = self.stride, self.dilation
-        reach = [d * (k - 1) + 1 for _, k, _, d, _ in self.per_axis()]
-        view = np.lib.stride_tricks.sliding_window_view(frame, reach, (1, 2))
-        view = view[:, ::sh, ::sw, :, ::dh, ::dw]  # (N, OH, OW, C, KH, KW)
-        grouped = view.reshape(*view.shape[:3], groups, frame.shape[3] // groups, *self.kernel)
-        return grouped.transpose(0, 1, 2, 5, 6, 3, 4)
-
-    def chunks(self, images: int, channels: int, itemsize: int) -> list[slice]:
-        """The batch in pieces whose patches, copied, stay in the cache."""
-        per_image = math.prod(self.output + self.kernel) * channels * itemsize
-        step = max(1, _CHUNK_BYTES // max(per_image, 1))
-        return [slice(start, min(start + step, images)) for start in range(0, images, step)]
+        shape = (len(frame), *self.kernel, *self.output, frame.shape[3])
+        strides = (c, h * dh, w * dw, h * sh, w * sw, n)
+        return np.lib.stride_tricks.as_strided(frame, shape, strides)
 
 
 def conv2d_naive(
@@ -118,31 +102,15 @@ def conv2d_naive(
     return y if b is None else y + b[:, None, None]
 
 
-def _columns(x: Array, window: Window, groups: int) -> Iterator[tuple[slice, Array]]:
-    """im2col for some images at a time: (images, matrix (G, M, K)); the next overwrites the last.
-
-    A row holds the K = KH · KW · C/G inputs of one of M = images · OH · OW output positions.
-    """
-    x = x.transpose(0, 2, 3, 1)
-    channels = x.shape[-1]
-    chunks = window.chunks(len(x), channels, x.itemsize)
-    frame, inside = window.frame(chunks[0].stop if chunks else 0, channels, x.dtype, 0)
-    patches = window.patches(frame, groups)
-    few = channels // groups < _FEW_CHANNELS
-    order = (5, 3, 4, 6, 0, 1, 2) if few else (5, 0, 1, 2, 3, 4, 6)
-    buffer = empty((patches.size,), x.dtype)
-    for images in chunks:
-        inside[: images.stop - images.start] = x[images]
-        taken = patches[: images.stop - images.start].transpose(order)
-        copied = buffer[: taken.size].reshape(taken.shape)
-        copied[...] = taken
-        matrix = copied.reshape(groups, math.prod(taken.shape[1:4]), -1)
-        yield images, matrix.swapaxes(1, 2) if few else matrix
+def _by_rows(taps: Array, rows: slice) -> Iterator[tuple[Array, slice]]:
+    """A few rows of the output at a time: what they meet, which fits the cache; their values."""
+    row = math.prod(taps.shape[4:])
+    for part in blocks(rows, taps[:, :, :, :1].nbytes):
+        yield taps[:, :, :, part], slice(part.start * row, part.stop * row)
 
 
-def _by_group(y: Array, groups: int) -> Array:
-    """(N, OH, OW, O) as (G, M, O/G)."""
-    return y.reshape(math.prod(y.shape[:3]), groups, -1).swapaxes(0, 1)
+def _each(taps: Array) -> Iterator[Array]:
+    return (taps[:, u, v] for u, v in np.ndindex(*taps.shape[1:3]))
 
 
 @dataclass(frozen=True)
@@ -156,52 +124,69 @@ class Convolution:
     window: Window
     groups: int
 
+    def _rows(self, y: Array) -> Array:
+        """NCHW as (G, C/G, H · W · N)."""
+        y = np.ascontiguousarray(y.transpose(1, 2, 3, 0))
+        return y.reshape(self.groups, len(y) // self.groups, math.prod(y.shape[1:]))
+
+    def _columns(self, met: Array) -> Array:
+        """im2col: a matrix (G, K, values) with the K = C/G · KH · KW inputs of each value."""
+        inputs, values = math.prod(met.shape[:3]), math.prod(met.shape[3:])
+        return np.ascontiguousarray(met).reshape(self.groups, inputs // self.groups, values)
+
     def output(self, x: Tensor, w: Tensor) -> Tensor:
-        grouped = w.data.reshape(self.groups, -1, *w.shape[1:])  # (G, O/G, C/G, KH, KW)
-        weights = grouped.transpose(0, 3, 4, 2, 1).reshape(self.groups, -1, grouped.shape[1])
-        y = empty((len(x), *self.window.output, len(w)), x.dtype)
-        for images, columns in _columns(x.data, self.window, self.groups):
-            np.matmul(columns, weights, out=_by_group(y[images], self.groups))
+        taps = self.window.taps(self.window.framed(x.data, 0))
+        weights = w.data.reshape(self.groups, len(w) // self.groups, -1)  # (G, O/G, K)
+        y = np.empty((len(w), *self.window.output, len(x)), x.dtype).transpose(3, 0, 1, 2)
+        result = self._rows(y)
+
+        def work(rows: slice) -> None:
+            for met, here in _by_rows(taps, rows):
+                np.matmul(weights, self._columns(met), out=result[:, :, here])
+
+        parallel(work, taps.shape[3], 4 * taps[:, :, :, :1].nbytes)
         by_x = (x, lambda g, y: self.input_gradient(w, g))
-        by_w = (w, lambda g, y: self.weight_gradient(x, g))
-        return record("conv2d", y.transpose(0, 3, 1, 2), by_x, by_w)
+        return record("conv2d", y, by_x, (w, lambda g, y: self.weight_gradient(x, g)))
 
     def weight_gradient(self, x: Tensor, g: Tensor) -> Tensor:
-        kernel, outputs = self.window.kernel, g.shape[1] // self.groups
-        total = np.zeros((self.groups, *kernel, x.shape[1] // self.groups, outputs), x.dtype)
-        flat = total.reshape(self.groups, -1, outputs)
-        slopes = np.ascontiguousarray(g.data.transpose(0, 2, 3, 1))
-        for images, columns in _columns(x.data, self.window, self.groups):
-            flat += columns.swapaxes(1, 2) @ _by_group(slopes[images], self.groups)
-        dw = total.transpose(0, 4, 3, 1, 2).reshape(-1, total.shape[3], *kernel)
+        taps = self.window.taps(self.window.framed(x.data, 0))
+        slopes = self._rows(g.data).swapaxes(1, 2)  # (G, values, O/G)
+
+        def work(rows: slice) -> Any:
+            return sum(self._columns(met) @ slopes[:, here] for met, here in _by_rows(taps, rows))
+
+        total: Any = sum(parallel(work, taps.shape[3], 4 * taps[:, :, :, :1].nbytes))
+        dw = total.swapaxes(1, 2).reshape(g.shape[1], -1, *self.window.kernel)
         by_x = (x, lambda h, y: self.input_gradient(h, g))
         return record("conv2d_weight_gradient", dw, by_x, (g, lambda h, y: self.output(x, h)))
 
     def input_gradient(self, w: Tensor, g: Tensor) -> Tensor:
-        """Each tap's share of the gradient is added where the tap had read."""
-        groups, window = self.groups, self.window
-        grouped = w.data.reshape(groups, -1, w.shape[1], math.prod(window.kernel))
-        weights = np.ascontiguousarray(grouped.transpose(3, 0, 1, 2))  # (KH·KW, G, O/G, C/G)
-        slopes = np.ascontiguousarray(g.data.transpose(0, 2, 3, 1))
-        channels = groups * w.shape[1]
-        dx = empty((len(g), *window.image, channels), g.dtype)
-        for images in window.chunks(len(g), channels, g.dtype.itemsize):
-            part = _by_group(slopes[images], groups)
-            frame, inside = window.frame(images.stop - images.start, channels, g.dtype, 0)
-            share = empty((part.shape[1], groups, w.shape[1]), g.dtype)
-            for tap, weight in zip(window.taps(frame), weights, strict=True):
-                np.matmul(part, weight, out=share.swapaxes(0, 1))
-                tap += share.reshape(tap.shape)
-            dx[images] = inside
+        """Each value's gradient is handed back to the inputs that its column was copied from."""
+        outputs, channels = len(w) // self.groups, w.shape[1]
+        weights, slopes = w.data.reshape(self.groups, outputs, channels, -1), self._rows(g.data)
+        frame, inside = self.window.frame(len(slopes) * channels, len(g), g.dtype)
+        frames = frame.reshape(self.groups, channels, *frame.shape[1:])
+
+        def work(share: slice) -> None:
+            for i in range(self.groups):
+                frames[i, share] = 0
+                back = weights[i, :, share].reshape(outputs, -1).T  # (K, O/G)
+                taps = self.window.taps(frames[i, share])
+                for met, here in _by_rows(taps, slice(0, taps.shape[3])):
+                    columns = (back @ slopes[i, :, here]).reshape(met.shape)
+                    for tap, part in zip(_each(met), _each(columns), strict=True):
+                        tap += part
+
+        parallel(work, channels, 4 * weights[0, 0, :1].size * slopes.nbytes // outputs)
+        dx = np.ascontiguousarray(inside).transpose(3, 0, 1, 2)
         by_w = (w, lambda h, y: self.weight_gradient(h, g))
         by_g = (g, lambda h, y: self.output(h, w))
-        return record("conv2d_input_gradient", dx.transpose(0, 3, 1, 2), by_w, by_g)
+        return record("conv2d_input_gradient", dx, by_w, by_g)
 
 
 def margins(padding: Any, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair, Pair]:
     """Numbers, 'valid' or 'same' as ((top, bottom), (left, right))."""
-    if padding == "valid":
-        return (0, 0), (0, 0)
+    padding = 0 if padding == "valid" else padding
     if padding == "same":
         if stride != (1, 1):
             raise ValueError(f"padding='same' needs stride 1, not {stride}")
@@ -245,37 +230,47 @@ def conv2d(
 # --- pooling --------------------------------------------------------------------------------------
 # Once it is known which input is the largest, max pooling is linear: an output is the sum of its
 # taps, with weight 1 for the one that won and 0 for the others. `_collect` is that sum; `_route` is
-# its transpose. `winners()` gives for each tap in turn where it won.
+# its transpose. `winners(channels)` gives for each tap in turn where it won.
 
 
 def _collect(x: Tensor, window: Window, winners: Winners) -> Tensor:
     """Each window's winner."""
-    y = empty((len(x), *window.output, x.shape[1]), x.dtype)
-    y.fill(0)
-    for tap, won in zip(window.taps(window.framed(x.data, 0)), winners(), strict=True):
-        y += tap * won
-    y = y.transpose(0, 3, 1, 2)
-    return record("pool", y, (x, lambda g, y: _route(g, window, winners)))
+    taps = window.taps(window.framed(x.data, 0))
+    y = np.empty((len(taps), *taps.shape[3:]), x.dtype)
+
+    def work(channels: slice) -> None:
+        y[channels] = 0
+        for tap, won in zip(_each(taps[channels]), winners(channels), strict=True):
+            y[channels] += tap * won
+
+    in_blocks(work, len(taps), 2 * taps[:1].nbytes)
+    return record("pool", y.transpose(3, 0, 1, 2), (x, lambda g, y: _route(g, window, winners)))
 
 
 def _route(g: Tensor, window: Window, winners: Winners) -> Tensor:
     """Each output's gradient, handed to the input that won."""
-    values = g.data.transpose(0, 2, 3, 1)
-    frame, inside = window.frame(len(g), g.shape[1], g.dtype, 0)
+    slopes = g.data.transpose(1, 2, 3, 0)
+    frame, inside = window.frame(len(slopes), len(g), g.dtype)
+    taps = window.taps(frame)
     disjoint = all(s > d * (k - 1) for _, k, s, d, _ in window.per_axis())
-    for tap, won in zip(window.taps(frame), winners(), strict=True):
-        if disjoint:  # nothing was written there before
-            np.multiply(values, won, out=tap)
-        else:
-            tap += values * won
-    dx = inside.transpose(0, 3, 1, 2)
+
+    def work(channels: slice) -> None:
+        frame[channels] = 0
+        for tap, won in zip(_each(taps[channels]), winners(channels), strict=True):
+            if disjoint:  # nothing was written there before
+                np.multiply(slopes[channels], won, out=tap)
+            else:
+                tap += slopes[channels] * won
+
+    in_blocks(work, len(taps), 2 * taps[:1].nbytes)
+    dx = np.ascontiguousarray(inside).transpose(3, 0, 1, 2)
     return record("pool_gradient", dx, (g, lambda h, y: _collect(h, window, winners)))
 
 
-def _winners(frame: Array, y: Array, window: Window) -> Iterator[Array]:
+def _winners(taps: Array, y: Array) -> Iterator[Array]:
     """For each tap, where it is the (first) maximum of its window."""
     undecided = np.ones(y.shape, bool)
-    for tap in window.taps(frame):
+    for tap in _each(taps):
         won = tap == y
         won &= undecided
         undecided ^= won
@@ -313,13 +308,17 @@ def max_pool2d(
         return max_pool2d(input.unsqueeze(0), kernel_size, stride, padding, dilation).squeeze(0)
     image = _check_images("max_pool2d", input)
     window = pool_window(image, kernel_size, stride, padding, dilation)
-    frame = window.framed(input.data, -np.inf)
-    y = empty((len(input), *window.output, input.shape[1]), input.dtype)
-    y.fill(-np.inf)
-    for tap in window.taps(frame):
-        np.maximum(y, tap, out=y)
-    won = (input, lambda g, _: _route(g, window, lambda: _winners(frame, y, window)))
-    return record("max_pool2d", y.transpose(0, 3, 1, 2), won)
+    taps = window.taps(window.framed(input.data, -np.inf))
+    y = np.empty((len(taps), *taps.shape[3:]), input.dtype)
+
+    def work(channels: slice) -> None:
+        y[channels] = -np.inf
+        for tap in _each(taps[channels]):
+            np.maximum(y[channels], tap, out=y[channels])
+
+    in_blocks(work, len(taps), 2 * taps[:1].nbytes)
+    route = (input, lambda g, _: _route(g, window, lambda part: _winners(taps[part], y[part])))
+    return record("max_pool2d", y.transpose(3, 0, 1, 2), route)
 
 
 def avg_pool2d(

@@ -114,7 +114,7 @@ def _walk(
     order = _operations(outputs, wanted)
     if inputs is None:
         candidates = itertools.chain(outputs, *(t.grad_fn.parents for t in order))
-        wanted = {id(t): t for t in candidates if t.requires_grad and t.grad_fn is None}
+        wanted = {id(t): t for t in candidates if t._requires_grad and t.grad_fn is None}
     useful, steps = set(wanted), []  # useful: what a wanted tensor is reached through
     for tensor in order:
         if not useful.isdisjoint(map(id, tensor.grad_fn.parents)):
@@ -156,25 +156,19 @@ def _seed(out: Any, gradient: Any, create_graph: bool) -> Any:
         return gradient.clone()
 
 
-def _memory(array: Array) -> int:
-    """The identity of what holds the values: the array, or what it is a view of."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return id(array)
-
-
 def backward(out: Any, gradient: Any, retain_graph: bool, create_graph: bool) -> None:
     """Add ∂(gradient · out)/∂leaf to the `.grad` of every leaf that requires one."""
     seeds = [_seed(out, gradient, create_graph)]
     owned: set[int] = set()
-    for leaf, g in _walk([out], seeds, None, retain_graph or create_graph, create_graph):
-        with grad_mode(create_graph):
+    found = _walk([out], seeds, None, retain_graph or create_graph, create_graph)
+    with grad_mode(create_graph):
+        for leaf, g in found:
             if leaf.grad is not None:
                 g = leaf.grad + g
-            elif _memory(g.data) in owned or not g.data.flags.writeable:
+            elif g.data.base is not None or id(g.data) in owned:
                 g = g.clone()  # each .grad has memory of its own: changing one changes no other
-        owned.add(_memory(g.data))
-        leaf.grad = g
+            owned.add(id(g.data))
+            leaf.grad = g
 
 
 def grad(

@@ -11,7 +11,7 @@ import numpy as np
 from .batchnorm import batch_norm, check_batch
 from .conv import Pair, avg_pool2d, conv2d, margins, max_pool2d, pair, pool_window
 from .engine import Array
-from .memory import matmul
+from .machine import matmul
 from .tensor import Tensor, check_floats, check_range, generator, int64, record, where, wrap
 
 __all__ = [
@@ -29,7 +29,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: bias must have shape {weight.shape[:1]}, not {bias.shape}")
     check_floats("linear", input=input, weight=weight, bias=bias)
-    y = matmul(input.data, weight.data.T)
+    x, w = input.data, weight.data
+    y = matmul(x, w.T) if x.ndim > 2 else matmul(w, x.T).T  # in memory, the batch comes last
     if bias is not None:
         y += bias.data
     rows = (-1, weight.shape[1])
@@ -79,8 +80,9 @@ def _one_hot(labels: Array, classes: int, ignore_index: int) -> Array:
     wrong = ((labels < 0) | (labels >= classes)) & ~ignored
     if wrong.any():
         raise ValueError(f"cross_entropy: {labels[wrong][0]} is no class index in [0, {classes})")
-    one_hot = np.arange(classes) == np.where(ignored, -1, labels)[..., None]
-    return np.moveaxis(one_hot, -1, 1)
+    numbers = np.arange(classes).reshape(-1, *(1,) * (labels.ndim - 1))
+    one_hot: Array = np.where(ignored, -1, labels)[:, None] == numbers
+    return one_hot
 
 
 def _surprise(input: Tensor, weights: Tensor) -> Tensor:
@@ -89,9 +91,8 @@ def _surprise(input: Tensor, weights: Tensor) -> Tensor:
     terms = np.zeros_like(logp.data)
     np.multiply(logp.data, weights.data, out=terms, where=weights.data != 0)
     by_logp = (logp, lambda g, y: -g.unsqueeze(1) * weights)
-    return record(
-        "surprise", -terms.sum(1), by_logp, (weights, lambda g, y: -g.unsqueeze(1) * logp)
-    )
+    by_weights = (weights, lambda g, y: -g.unsqueeze(1) * logp)
+    return record("surprise", -terms.sum(1), by_logp, by_weights)
 
 
 def cross_entropy(
@@ -129,7 +130,8 @@ def cross_entropy(
         one_hot = _one_hot(target.data, classes, ignore_index)
         weighted = ((1 - label_smoothing) * one_hot + label_smoothing / classes) * w
         losses = _surprise(input, wrap(weighted.astype(input.dtype)))
-        losses = where(wrap(target.data != ignore_index), losses, 0.0)
+        if not (used := target.data != ignore_index).all():
+            losses = where(wrap(used), losses, 0.0)
         divisor = float((one_hot * w).sum()) or math.nan
     return _reduced(losses.squeeze(0) if one else losses, reduction, divisor)
 
@@ -140,6 +142,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     check_floats("dropout", input=input)
     if not training or p == 0:
         return input
-    kept = generator.random(input.shape, np.float32) >= p
-    scale = 0.0 if p == 1 else 1 / (1 - p)
-    return input * wrap((kept * scale).astype(input.dtype))
+    kept = np.empty_like(input.data, bool)  # lies in memory as the input does
+    drawn = generator.integers(1 << 16, size=input.shape, dtype=np.uint16)
+    np.greater_equal(drawn, round(p * (1 << 16)), out=kept)
+    scale = input.dtype.type(0.0 if p == 1 else 1 / (1 - p))
+    return input * wrap(kept * scale)

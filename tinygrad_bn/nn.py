@@ -29,8 +29,6 @@ from .tensor import (
 class Parameter(Tensor):
     """A tensor that a module trains. Shares its memory with `data`, if that is a tensor."""
 
-    __slots__ = ()
-
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         super().__init__(data)
         self.data = data.data if isinstance(data, Tensor) else self.data
@@ -111,23 +109,21 @@ class Module:
         """
         own = dict(self._tensors())
         arrays = {name: _numbers(name, state_dict[name]) for name in own if name in state_dict}
-        result = LoadResult(
-            [name for name in own if name not in state_dict],
-            [name for name in state_dict if name not in own],
-        )
+        missing = [name for name in own if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in own]
         problems = [
             f"{name}: its shape is {array.shape}, the model's {own[name].shape}"
             for name, array in arrays.items()
             if array.shape != own[name].shape
         ]
         if strict:
-            problems += [f"missing: {name}" for name in result.missing_keys]
-            problems += [f"unexpected: {name}" for name in result.unexpected_keys]
+            problems += [f"missing: {name}" for name in missing]
+            problems += [f"unexpected: {name}" for name in unexpected]
         if problems:
             raise RuntimeError("\n  ".join([f"cannot load {type(self).__name__}:", *problems]))
         for name, array in arrays.items():
             own[name].data[...] = array
-        return result
+        return LoadResult(missing, unexpected)
 
     # --- switches -----------------------------------------------------------------------------
     def train(self, mode: bool = True) -> Self:
@@ -322,7 +318,7 @@ class _BatchNorm(Module):
             raise ValueError(f"{self!r} takes {takes}, C = {self.num_features}, not {input.shape}")
         use_batch = self.training or self.running_mean is None
         if use_batch:
-            F.check_batch(input.shape, repr(self))
+            F.check_batch(input.shape, self)
         count, factor = self.num_batches_tracked, self.momentum
         if factor is None:
             factor = 0.0 if count is None else 1 / (int(count) + 1)
@@ -419,31 +415,27 @@ class Dropout(Module):
         return F.dropout(input, self.p, self.training)
 
 
-class MaxPool2d(_Function):
-    """The largest value of each window; see `functional.max_pool2d`."""
-
-    function = F.max_pool2d
+class _Pool(_Function):
     kernel_size: int | F.Pair
     stride: int | F.Pair | None = None
     padding: int | F.Pair = 0
-    dilation: int | F.Pair = 1
 
     def __post_init__(self) -> None:
         self.stride = self.kernel_size if self.stride is None else self.stride
-        F.pool_window((1, 1), self.kernel_size, self.stride, self.padding, self.dilation)
+        F.pool_window((1, 1), **vars(self))
 
 
-class AvgPool2d(_Function):
+class AvgPool2d(_Pool):
     """The mean of each window; see `functional.avg_pool2d`."""
 
     function = F.avg_pool2d
-    kernel_size: int | F.Pair
-    stride: int | F.Pair | None = None
-    padding: int | F.Pair = 0
 
-    def __post_init__(self) -> None:
-        self.stride = self.kernel_size if self.stride is None else self.stride
-        F.pool_window((1, 1), self.kernel_size, self.stride, self.padding)
+
+class MaxPool2d(_Pool):
+    """The largest value of each window; see `functional.max_pool2d`."""
+
+    function = F.max_pool2d
+    dilation: int | F.Pair = 1
 
 
 class CrossEntropyLoss(_Function):

@@ -13,7 +13,6 @@ import numpy as np
 
 from . import lr_scheduler as lr_scheduler
 from .engine import Array, grad_mode
-from .memory import apply
 from .nn import clear_grads
 from .tensor import Tensor, check_range
 
@@ -76,31 +75,28 @@ class SGD:
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter with a gradient, in place; call `closure` for the loss before."""
-        loss = None
-        if closure is not None:
-            with grad_mode(True):
-                loss = closure()
+        loss = None if closure is None else grad_mode(True)(closure)()
         for group in self.param_groups:
+            options = {name: float(group[name]) for name in self.defaults}
             for p in group["params"]:
                 if p.grad is not None:
-                    self._update(p, p.grad.data, **group)
+                    self._update(p, p.grad.data, **options)
         return loss
 
     def _update(
         self, p: Tensor, g: Array, *, lr: float, momentum: float, dampening: float,
-        weight_decay: float, nesterov: bool, maximize: bool, **_: Any,
+        weight_decay: float, nesterov: float, maximize: float,
     ) -> None:  # fmt: skip
-        lr, momentum, dampening, decay = map(float, (lr, momentum, dampening, weight_decay))
         if maximize:
-            g = apply(np.negative, g)
-        if decay:
-            g = apply(np.add, apply(np.multiply, p.data, decay), g)
+            g = -g
+        if weight_decay:
+            g = p.data * weight_decay + g
         if momentum:
             v = self.state.get(p)
             if v is None:
                 v = self.state[p] = np.array(g)
             else:
                 v *= momentum
-                v += apply(np.multiply, g, 1 - dampening) if dampening else g
-            g = apply(np.add, apply(np.multiply, v, momentum), g) if nesterov else v
-        p.data -= apply(np.multiply, g, lr)
+                v += g * (1 - dampening) if dampening else g
+            g = v * momentum + g if nesterov else v
+        p.data -= g * lr

@@ -17,12 +17,12 @@ import numpy as np
 
 from .engine import Array, Node, Vjp, is_grad_enabled
 from .engine import backward as _backward
-from .memory import apply, matmul
+from .machine import matmul
 
 float32, float64 = np.dtype("float32"), np.dtype("float64")
 int64, bool_ = np.dtype("int64"), np.dtype("bool")
 _RANK = {bool_: 0, int64: 1, float32: 2, float64: 3}  # what a mixed operation promotes to: the last
-_ARRAYS = (np.ndarray, np.generic)
+_ONE_FLOAT = ({float32}, {float64})
 Dim = int | tuple[int, ...] | list[int] | None
 Scalar = bool | int | float
 
@@ -60,9 +60,8 @@ def check_range(least: float, most: float, **values: Any) -> None:
 
 def check_floats(function: str, **tensors: Tensor | None) -> None:
     """TypeError unless all are of the same floating-point dtype."""
-    dtypes = {name: t.data.dtype for name, t in tensors.items() if t is not None}
-    if len(set(dtypes.values())) > 1 or min(_RANK[dtype] for dtype in dtypes.values()) < 2:
-        given = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
+    if {t.data.dtype for t in tensors.values() if t is not None} not in _ONE_FLOAT:
+        given = ", ".join(f"{name} {t.dtype}" for name, t in tensors.items() if t is not None)
         raise TypeError(f"{function} needs one floating-point dtype, not {given}: use .to(dtype)")
 
 
@@ -79,10 +78,9 @@ def record(name: str, data: Array, *inputs: tuple[Tensor, Vjp]) -> Tensor:
     """The result `data` of an operation on `inputs`, each given with its vjp."""
     out = wrap(data)
     if is_grad_enabled():
-        parents, vjps = zip(*inputs, strict=True)
-        for tensor in parents:
+        for tensor, _ in inputs:
             if tensor._requires_grad:
-                out.grad_fn, out._requires_grad = Node(name, parents, vjps), True
+                out.grad_fn, out._requires_grad = Node(name, *zip(*inputs, strict=True)), True
                 break
     return out
 
@@ -142,11 +140,14 @@ def _sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def gate(g: Tensor, mask: Array) -> Tensor:
-    """`g` where `mask` holds, else 0, by its bits: ∞ · 0 would be NaN, and `np.where` is slow."""
+    """`g` where the mask is True, or is a number > 0 (or NaN); else 0.
+
+    By its bits: ∞ · 0 would be NaN, and `np.where` is slow.
+    """
     bits = np.dtype(f"i{g.dtype.itemsize}")
-    ones = np.negative(mask.view(np.int8), dtype=bits)  # all bits set, or none
-    y = apply(np.bitwise_and, g.data.view(bits), np.broadcast_to(ones, g.shape)).view(g.dtype)
-    return record("gate", y, (g, lambda gg, _: gate(gg, mask)))
+    shut = np.less_equal(mask, 0).view(np.int8)
+    y = np.subtract(shut, 1, dtype=bits) & g.data.view(bits)  # -1 has all bits set
+    return record("gate", y.view(g.dtype), (g, lambda gg, _: gate(gg, mask)))
 
 
 def _unary(name: str, f: Any, vjp: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
@@ -154,7 +155,7 @@ def _unary(name: str, f: Any, vjp: Callable[..., Tensor]) -> Callable[[Tensor], 
 
     def operation(self: Tensor) -> Tensor:
         x = self if self.is_floating_point() else self.float()
-        return record(name, apply(f, x.data), (x, lambda g, y: vjp(g, x, y)))
+        return record(name, f(x.data), (x, lambda g, y: vjp(g, x, y)))
 
     return operation
 
@@ -166,10 +167,8 @@ def _binary(
 
     def operation(self: Tensor, other: Any) -> Tensor:
         a, b = _operands(self, other, least)
-        y = apply(f, a.data, b.data)
-        return record(
-            name, y, (a, lambda g, y: by_a(g, a, b, y)), (b, lambda g, y: by_b(g, a, b, y))
-        )
+        towards = (a, lambda g, y: by_a(g, a, b, y)), (b, lambda g, y: by_b(g, a, b, y))
+        return record(name, f(a.data, b.data), *towards)
 
     return operation
 
@@ -204,7 +203,11 @@ class Tensor:
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
         array = np.asarray(data.data if isinstance(data, Tensor) else data)
-        if dtype is None and array.dtype == float64 and not isinstance(data, _ARRAYS):
+        if (
+            dtype is None
+            and array.dtype == float64
+            and not isinstance(data, np.ndarray | np.generic)
+        ):
             dtype = float32
         self.data: Array = np.array(array, _supported(array.dtype if dtype is None else dtype))
         self.grad: Tensor | None = None
@@ -361,7 +364,7 @@ class Tensor:
     __rpow__ = _reflected(__pow__)
 
     def __neg__(self) -> Tensor:
-        return record("neg", apply(np.negative, self.data), (self, lambda g, y: -g))
+        return record("neg", -self.data, (self, lambda g, y: -g))
 
     def __matmul__(self, other: Any) -> Tensor:
         """Matrix product; leading axes are broadcast, and a 1-d operand is a row or a column."""
@@ -373,9 +376,8 @@ class Tensor:
         if b.ndim == 1:
             return (a @ b.unsqueeze(1)).squeeze(-1)
         by_a = (a, lambda g, y: g @ b.transpose(-1, -2))
-        return record(
-            "matmul", matmul(a.data, b.data), by_a, (b, lambda g, y: a.transpose(-1, -2) @ g)
-        )
+        by_b = (b, lambda g, y: a.transpose(-1, -2) @ g)
+        return record("matmul", matmul(a.data, b.data), by_a, by_b)
 
     __rmatmul__ = _reflected(__matmul__)
 
@@ -394,14 +396,13 @@ class Tensor:
         """1 / (1 + e^(−x))."""
         x = self if self.is_floating_point() else self.float()
         with np.errstate(over="ignore"):  # where e^(−x) overflows to ∞, 0 is right
-            y = apply(np.exp, apply(np.negative, x.data))
-        y = apply(np.reciprocal, apply(np.add, y, 1))
+            y = 1 / (1 + np.exp(-x.data))
         return record("sigmoid", y, (x, lambda g, y: g * y * (1.0 - y)))
 
     def relu(self) -> Tensor:
         """max(x, 0); its derivative at 0 is taken to be 0."""
-        y = apply(np.maximum, self.data, self.data.dtype.type(0))
-        return record("relu", y, (self, lambda g, y: gate(g, ~(y.data <= 0))))
+        y = np.maximum(self.data, self.data.dtype.type(0))
+        return record("relu", y, (self, lambda g, y: gate(g, y.data)))
 
     def clamp(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
         """Limited to [min, max], either of which may be left out; derivative 1 on the border."""
@@ -480,8 +481,8 @@ class Tensor:
         axes = _axes(_sizes(dims), self.ndim)
         if len(_sizes(dims)) != self.ndim:
             raise ValueError(f"permute{_sizes(dims)}: {self.ndim} axes are needed, each once")
-        back = np.argsort(axes).tolist()
-        return record("permute", self.data.transpose(axes), (self, lambda g, y: g.permute(*back)))
+        y = self.data.transpose(axes)
+        return record("permute", y, (self, lambda g, y: g.permute(*np.argsort(axes).tolist())))
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         i, j = _axis(dim0, self.ndim), _axis(dim1, self.ndim)
@@ -490,7 +491,7 @@ class Tensor:
 
     @property
     def T(self) -> Tensor:
-        return self.permute(*reversed(range(self.ndim)))
+        return self.transpose(0, 1) if self.ndim == 2 else self.permute(*range(self.ndim)[::-1])
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         if self.ndim == 0:
