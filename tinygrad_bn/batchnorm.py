@@ -166,7 +166,7 @@ def batch_norm_eval(
     It depends on x alone, not on what else is in the batch. mean and var are constants here, so the
     gradient towards x is just g·γ/√(var + ε): nothing is projected out.
     """
-    inv_std = 1.0 / (var + eps).sqrt()
+    inv_std = wrap(1 / np.sqrt(var.data + eps))
     scale = inv_std if weight is None else inv_std * weight
     y = (x - per_channel(mean, x)) * per_channel(scale, x)
     return y if bias is None else y + per_channel(bias, x)

@@ -81,7 +81,7 @@ class Window:
         (sh, sw), (dh, dw) = self.stride, self.dilation
         shape = (len(frame), *self.kernel, *self.output, frame.shape[3])
         strides = (c, h * dh, w * dw, h * sh, w * sw, n)
-        return np.lib.stride_tricks.as_strided(frame, shape, strides)
+        return np.ndarray(shape, frame.dtype, frame, 0, strides)
 
 
 def conv2d_naive(
