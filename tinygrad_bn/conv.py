@@ -3,8 +3,8 @@
     y[n, o, i, j] = b[o] + Σ_{c,u,v} w[o, c, u, v] · x[n, c, i·s + u·d − p, j·s + v·d − p]
 
 with stride s, dilation d and padding p. `conv2d_naive` is that sentence as loops. `conv2d` copies
-the inputs of every output position into one row of a matrix (im2col), so that a matrix product with
-the weights does all the sums at once.
+the inputs of every output position into one column of a matrix (im2col), so that the product of the
+weights with it does all the sums at once.
 
 The interface is NCHW, as in PyTorch. In memory the kernels keep the batch last, (C, H, W, N): what
 happens to a pixel happens to the same pixel of all images, so that every loop of NumPy's runs over
@@ -138,7 +138,7 @@ class Convolution:
         taps = self.window.taps(self.window.framed(x.data, 0))
         weights = w.data.reshape(self.groups, len(w) // self.groups, -1)  # (G, O/G, K)
         y = np.empty((len(w), *self.window.output, len(x)), x.dtype).transpose(3, 0, 1, 2)
-        result = self._rows(y)
+        result = self._rows(y)  # a view: that is how y lies in memory
 
         def work(rows: slice) -> None:
             for met, here in _by_rows(taps, rows):
