@@ -1,0 +1,229 @@
+"""What a training step costs, counted: a change that makes it cost more has to say so here.
+
+Times differ from run to run by more than most changes do; these numbers do not differ at all (see
+examples/benchmarks/costs.py, which counts them).
+"""
+
+import importlib.util
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_bn as tg
+
+FILE = Path(__file__).parent.parent / "examples" / "benchmarks" / "costs.py"
+specification = importlib.util.spec_from_file_location("costs", FILE)
+costs = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(costs)
+
+# What a step cost when this was last changed. To lower a limit, or to raise one for a good reason,
+# run `python examples/benchmarks/costs.py` and copy its table; with --lines it shows what costs.
+LIMITS = {
+    "MLP, batch 128": {
+        "arrays allocated": 151,
+        "their bytes": 7_286_528,
+        "large arrays allocated": 27,
+        "bytes of large arrays": 7_045_120,
+        "passes over large arrays": 59,
+        "bytes passed over": 29_100_032,
+        "operations recorded": 11,
+        "Python calls": 599,
+    },
+    "CNN, batch 64": {
+        "arrays allocated": 307,
+        "their bytes": 75_330_624,
+        "large arrays allocated": 78,
+        "bytes of large arrays": 74_455_040,
+        "passes over large arrays": 264,
+        "bytes passed over": 334_906_880,
+        "operations recorded": 18,
+        "Python calls": 1_040,
+    },
+}
+MLP, CNN = costs.EXAMPLES.values()
+
+
+@pytest.fixture
+def counting():
+    with costs.counting() as counts:
+        yield counts
+
+
+def operations(example, prepare=lambda training: None):
+    """How often a step of the example does what, by name, after `prepare` has changed something."""
+    with costs.counting() as counts:
+        training = costs.training(*example)
+        prepare(training)
+        training.step()
+    return Counter(counts.operations)
+
+
+# --- the counts -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_step_costs_no_more_than_it_did(name):
+    found = costs.measure(*costs.EXAMPLES[name]).figures()
+    assert found.keys() == LIMITS[name].keys()
+    more = [
+        f"{figure}: {limit:,} before, {found[figure]:,} now"
+        for figure, limit in LIMITS[name].items()
+        if found[figure] > limit
+    ]
+    assert not more, "\n".join([f"one training step of the {name} costs more", *more])
+
+
+def test_two_counts_are_equal():
+    first, second = costs.measure(*MLP), costs.measure(*MLP)
+    assert first == second
+    assert first is not second
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_counting_changes_no_bit_of_the_losses_and_gradients(name):
+    def train():
+        training = costs.training(*costs.EXAMPLES[name])
+        losses = [training.step().item() for _ in range(4)]
+        return losses, {n: p.grad.data.tobytes() for n, p in training.model.named_parameters()}
+
+    with costs.one_thread():
+        expected = train()
+    with costs.counting() as counts:
+        found = train()
+    assert found == expected
+    assert len(set(found[0])) == 4
+    assert counts.calls > 0
+
+
+# --- the instrument -------------------------------------------------------------------------------
+
+
+def test_what_is_counted_is_taken_away_again():
+    modules = [module for name, module in sys.modules.items() if name.startswith("tinygrad_bn.")]
+    before, profile = [dict(vars(module)) for module in modules], sys.getprofile()
+    try:
+        with costs.counting():
+            assert [dict(vars(module)) for module in modules] != before
+            assert sys.getprofile() is not profile
+            raise KeyError
+    except KeyError:
+        pass
+    assert [dict(vars(module)) for module in modules] == before
+    assert sys.getprofile() is profile
+
+
+def test_no_array_of_a_training_escapes(counting):
+    """An array of NumPy's own type would go on to others, and none of their uses would count."""
+    training = costs.training(*CNN)
+    loss = training.step()
+    tensors = [loss, *(t for _, t in training.model._tensors())]
+    tensors += [p.grad for p in training.model.parameters()]
+    assert {type(t.data) for t in tensors} == {costs.Counted}
+
+
+SIDE = 128  # an array of so many squared float32 numbers has 64 KB: it is just large
+SIZE = 4 * SIDE**2
+
+
+@pytest.mark.parametrize(
+    ("use", "allocated", "passed_over"),
+    [
+        (lambda x: x + x, [SIZE], [3 * SIZE]),
+        (lambda x: x[1:] + x[1:], [SIZE - 512], []),  # not large
+        (lambda x: x.sum(), [4], [SIZE]),  # and its result, made an array
+        (lambda x: x.T.reshape(-1), [SIZE], [2 * SIZE]),
+        (lambda x: x.T[0].reshape(4, -1), [], []),
+        (lambda x: x.expand(10, SIDE, SIDE).sum(), [4], [SIZE]),  # repeated: read once
+        (lambda x: x.data.fill(1), [], [SIZE]),
+        (lambda x: x.data.__setitem__(slice(None), x.data.T), [], [2 * SIZE]),
+        (lambda x: x.data.__setitem__(slice(None), x.data[:]), [], []),  # onto itself
+        (lambda x: x.data.astype(np.float64), [2 * SIZE], [3 * SIZE]),
+        (lambda x: x.data.astype(np.float32, copy=False), [], []),
+        (lambda x: x[np.arange(SIDE)[::-1]], [SIZE], [2 * SIZE + 8 * SIDE]),
+        (lambda x: tg.stack([x, x]), [2 * SIZE, 16], [4 * SIZE]),  # and where each ends
+        (lambda x: np.argmax(x.data), [], [SIZE]),
+    ],
+)
+def test_the_instrument_counts_what_numpy_does(counting, use, allocated, passed_over):
+    x = tg.ones(SIDE, SIDE)
+    counting.clear()
+    use(x)
+    assert [event.nbytes for event in counting.allocations] == allocated
+    assert [event.nbytes for event in counting.passes] == passed_over
+
+
+def test_views_have_a_base_and_new_arrays_have_none_as_without_the_instrument(counting):
+    x = tg.ones(4, 4)
+    assert x.data.base is None
+    assert (x + 1).data.base is None
+    assert x.T.data.base is not None
+    assert x.reshape(-1).data.base is not None
+
+
+def test_calls_and_recorded_operations_are_counted(counting):
+    x = tg.ones(2, requires_grad=True)
+    counting.clear()
+    y = x.exp()
+    assert (counting.operations, counting.recorded) == (["exp"], 1)
+    calls = counting.calls
+    y = x.exp()
+    assert counting.calls == 2 * calls > 0
+    with tg.no_grad():
+        y.exp()
+    assert (counting.operations, counting.recorded) == (["exp"] * 3, 2)
+
+
+# --- what nobody asked for is not computed --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("example", "operation"), [(MLP, "matmul"), (CNN, "conv2d_input_gradient")], ids=LIMITS
+)
+def test_the_gradient_towards_the_images_is_computed_only_if_it_is_required(example, operation):
+    without = operations(example)
+    required = operations(example, lambda training: training.images.requires_grad_())
+    assert required[operation] == without[operation] + 1
+    assert without[operation] == {"matmul": 5, "conv2d_input_gradient": 1}[operation]
+
+
+@pytest.mark.parametrize(
+    ("example", "layer", "operation"),
+    [
+        (MLP, 4, "matmul"),
+        (MLP, 7, "matmul"),
+        (CNN, 0, "conv2d_weight_gradient"),
+        (CNN, 4, "conv2d_weight_gradient"),
+    ],
+)
+def test_the_gradient_towards_a_frozen_weight_is_not_computed(example, layer, operation):
+    def freeze(training):
+        training.model[layer].weight.requires_grad = False
+
+    usual, frozen = operations(example), operations(example, freeze)
+    assert frozen[operation] == usual[operation] - 1
+
+
+def test_nothing_is_computed_backwards_below_the_lowest_weight_that_is_trained():
+    def freeze(training):
+        for parameter in training.model[:8].parameters():  # both blocks of convolution
+            parameter.requires_grad = False
+
+    backwards = {name for name in operations(CNN) if name.endswith("_gradient")}
+    assert backwards == {"conv2d_input_gradient", "conv2d_weight_gradient", "pool_gradient"}
+    assert not backwards & operations(CNN, freeze).keys()
+
+
+@pytest.mark.parametrize("example", [MLP, CNN], ids=LIMITS)
+def test_evaluation_without_gradients_records_nothing(counting, example):
+    model, images, labels, _ = costs.training(*example)
+    model.eval()
+    counting.clear()
+    with tg.no_grad():
+        scores = model(images)
+        (scores.argmax(1) == labels).sum().item()
+    assert scores.grad_fn is None
+    assert len(counting.operations) >= 8
+    assert counting.recorded == 0
