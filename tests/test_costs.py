@@ -163,6 +163,18 @@ def test_views_have_a_base_and_new_arrays_have_none_as_without_the_instrument(co
     assert x.reshape(-1).data.base is not None
 
 
+def test_the_package_cannot_tell_its_arrays_from_others(counting):
+    numpy = sys.modules["tinygrad_bn.tensor"].np
+    x = numpy.ones(4)
+    assert numpy.asarray(x) is numpy.ascontiguousarray(x) is x
+    assert type(x) is numpy.ndarray
+    assert isinstance(x, numpy.ndarray)
+    assert isinstance(np.ones(4), numpy.ndarray)
+    assert not isinstance(4.0, numpy.ndarray)
+    assert type(numpy.ndarray((2, 2), x.dtype, x)) is costs.Counted  # another view of the same
+    assert type(numpy.lib.stride_tricks.as_strided(x, (2, 2))) is costs.Counted
+
+
 def test_calls_and_recorded_operations_are_counted(counting):
     x = tg.ones(2, requires_grad=True)
     counting.clear()

@@ -109,7 +109,7 @@ def start(program, threads=None):
 def answer(process):
     """What the program printed, as JSON."""
     try:
-        printed, errors = process.communicate(timeout=60)
+        printed, errors = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 0, errors
@@ -292,10 +292,11 @@ pid = os.fork()
 if pid == 0:
     same = large_convolution().tobytes() == expected
     os._exit(0 if same and threading.active_count() == 2 else 1)
-end = time.monotonic() + 20
-while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0) and time.monotonic() < end:
+for _ in range(2000):  # 20 seconds
     time.sleep(0.01)
-if ended == (0, 0):
+    if (ended := os.waitpid(pid, os.WNOHANG)) != (0, 0):
+        break
+else:
     os.kill(pid, 9)
     os.waitpid(pid, 0)
 print(json.dumps([ended == (pid, 0), large_convolution().tobytes() == expected]))

@@ -4,9 +4,6 @@ The arrays of other tests are mostly too small to be divided. Here everything is
 a single item and shares of none.
 """
 
-import multiprocessing
-import os
-import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -88,48 +85,6 @@ def test_in_blocks_meets_every_item_once(threads):
             with divided(threads, cache, OthersFirst()):
                 machine.in_blocks(lambda block, times=times: np.add.at(times, block, 1), count, 3)
             assert (times == 1).all()
-
-
-def test_a_thread_works_with_the_floating_point_errors_and_the_recording_of_its_caller(pool):
-    def state(share):
-        return np.geterr(), tg.is_grad_enabled()
-
-    outside = state(None)
-    with divided(3, LARGE, pool), np.errstate(divide="ignore", over="raise"), tg.no_grad():
-        here = state(None)
-        assert here != outside
-        assert machine.parallel(state, 3, 1) == [here] * 3
-
-
-@pytest.mark.parametrize("bad", range(3))
-def test_an_error_in_any_share_is_the_callers(pool, bad):
-    def work(share):
-        if share.start == bad:
-            raise ZeroDivisionError(f"share {bad}")
-
-    with divided(3, LARGE, pool), pytest.raises(ZeroDivisionError, match=f"share {bad}"):
-        machine.parallel(work, 3, 1)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_process_divides_its_work_too():
-    """It inherits the pool, but not the threads in it: it would wait for them for ever."""
-
-    def work():
-        assert machine.parallel(lambda share: share.start, 2, 1) == [0, 1]
-
-    machine._helpers.cache_clear()
-    with divided(2, LARGE):
-        work()
-        child = multiprocessing.get_context("fork").Process(target=work)
-        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-            child.start()  # since Python 3.12 it warns that this process has threads
-        child.join(30)
-        child.kill()
-        child.join()
-        machine._helpers().shutdown()
-    machine._helpers.cache_clear()
-    assert child.exitcode == 0
 
 
 # --- what is computed by it -------------------------------------------------------------------
