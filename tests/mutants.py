@@ -168,8 +168,8 @@ FAULTS = [
     Fault(
         "machine-first-block-only",
         "machine",
-        "[work(block) for block in blocks(share, nbytes, size)]",
-        "work(next(blocks(share, nbytes, size)))",
+        "[work(b) for b in blocks(share, nbytes, 4 * _CACHE)]",
+        "work(next(blocks(share, nbytes, 4 * _CACHE)))",
     ),
     # --- tensor -----------------------------------------------------------------------------------
     Fault("tensor-any-seed", "tensor", "np.random.PCG64(seed)", "np.random.PCG64(0)"),

@@ -1023,3 +1023,11 @@ def test_ieee_results_match_pytorchs(torch):
             found, _ = evaluate(expression, tg, {"a": a}, requires_grad=False)
         expected, _ = evaluate(expression, torch, {"a": a}, requires_grad=False)
         assert_array_equal(found.data, array(expected), err_msg=expression)
+
+
+def test_T_of_more_axes_reverses_them_all():
+    x = tg.randn(2, 3, 4, requires_grad=True)
+    assert x.T.shape == (4, 3, 2)
+    np.testing.assert_array_equal(x.T.detach().numpy(), x.data.transpose())
+    g = np.arange(24.0, dtype="f4").reshape(4, 3, 2)
+    np.testing.assert_array_equal(tg.grad(x.T, x, tg.tensor(g))[0].numpy(), g.transpose())

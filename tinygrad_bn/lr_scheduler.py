@@ -15,14 +15,13 @@ class LRScheduler:
     """Base class. A subclass says in `get_lr` what each group's rate is at step `last_epoch`."""
 
     total_steps: float = math.inf
+    get_lr: Callable[[], list[float]]
 
     def __init__(self, optimizer: Any) -> None:
         self.optimizer, self.last_epoch = optimizer, -1
         groups = optimizer.param_groups
         self.base_lrs = [group.setdefault("initial_lr", group["lr"]) for group in groups]
         self.step()
-
-    get_lr: Callable[[], list[float]]
 
     def get_last_lr(self) -> list[float]:
         """The rates now in force, one per parameter group."""

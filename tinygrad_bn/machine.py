@@ -30,18 +30,22 @@ _WORTH = 6 << 20  # bytes: what takes less time than this is not worth handing o
 _CACHE = 1 << 20  # bytes that stay in a core's own cache while they are worked on
 
 
+_blas: Any = None  # NumPy's own; another one keeps its threads, and nothing is divided here
+for _path in Path(np.__file__).parents[1].glob("numpy.libs/*openblas*"):
+    if hasattr(_found := ctypes.CDLL(str(_path)), "scipy_openblas_set_num_threads64_"):
+        _blas = _found
+_COUNT = int(_blas.scipy_openblas_get_num_threads64_()) if _blas else 1
+
+
 @cache
 def threads() -> int:
     """Set the machine up, once; how many threads share the work."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD: arrays up to this size come from the heap,
         libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: and what is free at its end is kept
-    for path in Path(np.__file__).parents[1].glob("numpy.libs/*openblas*"):
-        if hasattr(blas := ctypes.CDLL(str(path)), "scipy_openblas_set_num_threads64_"):
-            count = int(blas.scipy_openblas_get_num_threads64_())
-            blas.scipy_openblas_set_num_threads64_(1)
-            return count
-    return 1  # another BLAS: it keeps its threads, and nothing is divided here
+    if _blas:
+        _blas.scipy_openblas_set_num_threads64_(1)
+    return _COUNT
 
 
 @cache
@@ -74,9 +78,8 @@ def blocks(share: slice, nbytes: int, cache: int = _CACHE) -> Iterator[slice]:
 
 
 def in_blocks(work: Callable[[slice], Any], count: int, nbytes: int) -> None:
-    """`work` on slices that cover range(count): on each thread's share, block by block."""
-    size = 4 * _CACHE  # longer calls than the cache asks for, so that threads meet less often
-    parallel(lambda share: [work(block) for block in blocks(share, nbytes, size)], count, nbytes)
+    """`work` on each share by blocks: long calls, for short ones meet too often at the GIL."""
+    parallel(lambda share: [work(b) for b in blocks(share, nbytes, 4 * _CACHE)], count, nbytes)
 
 
 def matmul(a: Array, b: Array) -> Any:

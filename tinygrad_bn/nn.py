@@ -49,7 +49,6 @@ class Module:
     """
 
     training: bool = True
-
     forward: Callable[..., Any]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -19,8 +19,7 @@ from .engine import Array, Node, Vjp, is_grad_enabled
 from .engine import backward as _backward
 from .machine import matmul
 
-float32, float64 = np.dtype("float32"), np.dtype("float64")
-int64, bool_ = np.dtype("int64"), np.dtype("bool")
+float32, float64, int64, bool_ = map(np.dtype, ("float32", "float64", "int64", "bool"))
 _RANK = {bool_: 0, int64: 1, float32: 2, float64: 3}  # what a mixed operation promotes to: the last
 _ONE_FLOAT = ({float32}, {float64})
 Dim = int | tuple[int, ...] | list[int] | None
