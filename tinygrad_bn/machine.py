@@ -1,9 +1,8 @@
 """[2] The machine: memory that is used again, and work divided between the cores.
 
 A training step asks for the same large arrays again and again. Freed, they would go back to the
-operating system, which has to find, clear and map every page anew at the next step: that took
-half of the time. So the C library is told to keep them (glibc, on Linux; elsewhere its own rules
-hold). A process then stays as large as it once was.
+operating system, which has to find, clear and map every page anew: half of a step's time. So the C
+library is told to keep them (on Linux, that is glibc; elsewhere its own rules hold).
 
 NumPy's arithmetic runs on one core; only BLAS, the library behind its matrix products, uses more.
 Here large operations are divided, a share for each thread, and BLAS is held to a single thread: two
@@ -16,7 +15,6 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cache
 from pathlib import Path
@@ -49,7 +47,9 @@ def threads() -> int:
 
 
 @cache
-def _helpers() -> ThreadPoolExecutor:
+def _helpers() -> Any:
+    from concurrent.futures import ThreadPoolExecutor  # here, for importing it takes 5 ms
+
     return ThreadPoolExecutor(threads() - 1)  # the caller is one of the threads
 
 
