@@ -438,8 +438,12 @@ FAULTS = [
     ),
     Fault("pool-second-order", "conv", "y[channels] += tap * won", "y[channels] = tap * won"),
     Fault("pool-sum-of-old-values", "conv", "y[channels] = 0", "pass"),
-    Fault("pool-maximum-of-old-values", "conv", "y[channels] = -np.inf", "pass"),
-    Fault("pool-maximum-of-0", "conv", "y[channels] = -np.inf", "y[channels] = 0"),
+    Fault("pool-maximum-of-old-values", "conv", "y[channels] = first", "pass"),
+    Fault(
+        "pool-frame-left-as-found", "conv", "not disjoint or taps.size < frame.size", "not disjoint"
+    ),
+    Fault("pool-overlap-left-as-found", "conv", "not disjoint or taps.size", "taps.size"),
+    Fault("pool-maximum-of-0", "conv", "y[channels] = first", "y[channels] = 0"),
     Fault("pool-frame-of-old-values", "conv", "frame[channels] = 0", "pass"),
     Fault(
         "pool-first-channels-win-again",

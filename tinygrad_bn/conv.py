@@ -255,7 +255,8 @@ def _route(g: Tensor, window: Window, winners: Winners) -> Tensor:
     disjoint = all(s > d * (k - 1) for _, k, s, d, _ in window.per_axis())
 
     def work(channels: slice) -> None:
-        frame[channels] = 0
+        if not disjoint or taps.size < frame.size:  # else the taps fill the whole frame
+            frame[channels] = 0
         for tap, won in zip(_each(taps[channels]), winners(channels), strict=True):
             if disjoint:  # nothing was written there before
                 np.multiply(slopes[channels], won, out=tap)
@@ -312,8 +313,9 @@ def max_pool2d(
     y = np.empty((len(taps), *taps.shape[3:]), input.dtype)
 
     def work(channels: slice) -> None:
-        y[channels] = -np.inf
-        for tap in _each(taps[channels]):
+        first, *others = _each(taps[channels])
+        y[channels] = first
+        for tap in others:
             np.maximum(y[channels], tap, out=y[channels])
 
     in_blocks(work, len(taps), 2 * taps[:1].nbytes)

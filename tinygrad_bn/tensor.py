@@ -21,6 +21,7 @@ from .machine import matmul
 
 float32, float64, int64, bool_ = map(np.dtype, ("float32", "float64", "int64", "bool"))
 _RANK = {bool_: 0, int64: 1, float32: 2, float64: 3}  # what a mixed operation promotes to: the last
+_ARRAYS = (np.ndarray, np.generic)
 _ONE_FLOAT = ({float32}, {float64})
 Dim = int | tuple[int, ...] | list[int] | None
 Scalar = bool | int | float
@@ -202,11 +203,7 @@ class Tensor:
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
         array = np.asarray(data.data if isinstance(data, Tensor) else data)
-        if (
-            dtype is None
-            and array.dtype == float64
-            and not isinstance(data, np.ndarray | np.generic)
-        ):
+        if dtype is None and array.dtype == float64 and not isinstance(data, _ARRAYS):
             dtype = float32
         self.data: Array = np.array(array, _supported(array.dtype if dtype is None else dtype))
         self.grad: Tensor | None = None
