@@ -48,10 +48,10 @@ def gradient(d_x):
     """Another ∂x, worked out from g, x̂, s = γ/√(σ² + ε) and 1/√(σ² + ε)."""
 
     def make(closed_form):
-        def wrong(g, x, mean, inv_std, gamma):
+        def wrong(g, x, mean, inv_std, gamma, to_x=True):
             x_hat = ((x - mean) * inv_std).T
             dx = d_x(g.T, x_hat, (gamma * inv_std)[:, 0], inv_std[:, 0])
-            return dx.T.copy(), *closed_form(g, x, mean, inv_std, gamma)[1:]
+            return dx.T.copy(), *closed_form(g, x, mean, inv_std, gamma, to_x)[1:]
 
         return wrong
 
@@ -63,8 +63,8 @@ def bracket(g, x_hat):
 
 
 def d_gamma_of_centred(closed_form):
-    def wrong(g, x, mean, inv_std, gamma):
-        dx, d_gamma, d_beta = closed_form(g, x, mean, inv_std, gamma)
+    def wrong(g, x, mean, inv_std, gamma, to_x=True):
+        dx, d_gamma, d_beta = closed_form(g, x, mean, inv_std, gamma, to_x)
         return dx, d_gamma / inv_std[:, 0], d_beta
 
     return wrong

@@ -3,7 +3,6 @@
 import ast
 import os
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -119,14 +118,14 @@ def test_importing_the_package_imports_numpy_and_nothing_else_from_outside():
 
 
 def test_importing_the_package_takes_at_most_50_ms_more_than_importing_numpy(tmp_path):
-    """Medians of seven processes each, taken in turn, so that both meet the same machine."""
+    """The fastest of nine processes each, taken in turn: whatever else runs only adds time."""
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
     fresh_python("import tinygrad_bn", **compiled)  # the first import compiles, as pip does
     times = {"numpy": [], "tinygrad_bn": []}
-    for _ in range(7):
+    for _ in range(9):
         for name, taken in times.items():
             taken.append(fresh_python(f"import {name}", **compiled)[1])
-    extra = statistics.median(times["tinygrad_bn"]) - statistics.median(times["numpy"])
+    extra = min(times["tinygrad_bn"]) - min(times["numpy"])
     assert extra < 0.050, times
 
 

@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from .conv import channel_rows
 from .engine import Array, grad, is_grad_enabled, no_grad
 from .machine import in_blocks
 from .tensor import Tensor, check_floats, check_range, ones, record, wrap, zeros
@@ -56,7 +57,7 @@ def batch_norm_train(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float = 1e-5
 ) -> tuple[Tensor, Array, Array]:
     """Algorithm 1 as one operation on (N, C, …). Returns y, and the batch's μ and σ², (C,)."""
-    rows = _rows(x.data)
+    rows = channel_rows(x.data)
     c, m = rows.shape
     y, ones = np.empty(rows.shape, rows.dtype), np.ones(m, rows.dtype)
     mean, var, inv_std = np.empty((3, c, 1), rows.dtype)
@@ -78,24 +79,20 @@ def batch_norm_train(
 
     in_blocks(normalize, c, 2 * rows[:1].nbytes)
 
-    def through_the_composed_form(g: Tensor) -> list[Tensor | None]:
-        copies: Any = [None if t is None else t.clone() for t in (x, weight, bias)]
-        wanted = [t for t in copies if t is not None and t.requires_grad]
-        centred = copies[0] - per_channel(wrap(mean), x)
-        y = batch_norm_composed(centred, copies[1], copies[2], eps)
-        found = {id(t): d for t, d in zip(wanted, grad(y, wanted, g, None, True), strict=True)}
-        return [found.get(id(t)) for t in copies]
+    known: dict[Tensor, list[Tensor]] = {}  # asked for by each input, worked out once
 
-    known: dict[Tensor, list[Tensor | None]] = {}  # asked for by each input, worked out once
-
-    def gradient(g: Tensor, k: int) -> Tensor | None:
+    def gradient(g: Tensor, k: int) -> Any:
+        if is_grad_enabled():  # it is to be differentiated again: through the composed form
+            copies: Any = [None if t is None else t.clone() for t in (x, weight, bias)]
+            centred = copies[0] - per_channel(wrap(mean), x)
+            y = batch_norm_composed(centred, copies[1], copies[2], eps)
+            return grad(y, copies[k], g, create_graph=True)[0]
         if g not in known:
             known.clear()
-            if is_grad_enabled():  # it is to be differentiated again
-                known[g] = through_the_composed_form(g)
-            else:
-                dx, *rest = closed_form(_rows(g.data), rows, mean, inv_std, gamma)
-                known[g] = [wrap(_unrows(dx, x.shape)), *map(wrap, rest)]
+            dx, *rest = closed_form(
+                channel_rows(g.data), rows, mean, inv_std, gamma, x.requires_grad
+            )
+            known[g] = [wrap(_unrows(dx, x.shape)), *map(wrap, rest)]
         return known[g][k]
 
     given = ((t, k) for k, t in enumerate((x, weight, bias)) if t is not None)
@@ -117,7 +114,7 @@ def six_equations(
 
 
 def closed_form(
-    g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array
+    g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array, to_x: bool = True
 ) -> tuple[Array, Array, Array]:
     """The same, simplified, for x and g with a row for each channel: (C, m); the others (C, 1).
 
@@ -125,6 +122,7 @@ def closed_form(
 
     The bracket is a projection. Shifting or scaling the whole batch does not change x̂, so from g
     the parts that would do so are removed: its mean, along 1, and its correlation with x̂.
+    Where nobody asks for ∂x (to_x=False), it is left unfinished.
     """
     (c, m), ones = x.shape, np.ones(x.shape[1], x.dtype)
     dx, dgamma, dbeta = np.empty(x.shape, x.dtype), np.empty(c, x.dtype), np.empty(c, x.dtype)
@@ -134,19 +132,14 @@ def closed_form(
         d = np.subtract(x[channels], mean[channels], out=dx[channels])
         dgamma[channels] = np.vecdot(g_here, d) * inv_std_here[:, 0]
         dbeta[channels] = g_here @ ones
-        d *= -inv_std_here * dgamma[channels, None] / m
-        d += g_here
-        d -= dbeta[channels, None] / m
-        d *= gamma[channels] * inv_std_here
+        if to_x:
+            d *= -inv_std_here * dgamma[channels, None] / m
+            d += g_here
+            d -= dbeta[channels, None] / m
+            d *= gamma[channels] * inv_std_here
 
     in_blocks(work, c, 3 * x[:1].nbytes)
     return dx, dgamma, dbeta
-
-
-def _rows(x: Array) -> Array:
-    """(N, C, …) with a row for each channel, (C, m): no copy if the batch lies last in memory."""
-    last = np.ascontiguousarray(x.transpose(*range(1, x.ndim), 0))
-    return last.reshape(len(last), math.prod(last.shape[1:]))
 
 
 def _unrows(rows: Array, shape: tuple[int, ...]) -> Array:
@@ -161,15 +154,15 @@ def batch_norm_eval(
     x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None,
     eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
-    """Inference: y = γ·(x − mean)/√(var + ε) + β, a fixed affine map of each channel.
+    """Inference: y = s·x + (β − s·mean) with s = γ/√(var + ε), a fixed affine map of each channel.
 
     It depends on x alone, not on what else is in the batch. mean and var are constants here, so the
-    gradient towards x is just g·γ/√(var + ε): nothing is projected out.
+    gradient towards x is just s·g: nothing is projected out.
     """
-    inv_std = wrap(1 / np.sqrt(var.data + eps))
-    scale = inv_std if weight is None else inv_std * weight
-    y = (x - per_channel(mean, x)) * per_channel(scale, x)
-    return y if bias is None else y + per_channel(bias, x)
+    scale = wrap(1 / np.sqrt(var.data + eps))
+    scale = scale if weight is None else scale * weight
+    shift = -scale * mean if bias is None else bias - scale * mean
+    return x * per_channel(scale, x) + per_channel(shift, x)
 
 
 def check_batch(shape: tuple[int, ...], layer: Any) -> None:

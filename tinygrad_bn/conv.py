@@ -35,6 +35,11 @@ def pair(name: str, value: Any, least: int) -> Pair:
     return int(both[0]), int(both[1])
 
 
+def channel_rows(x: Array) -> Array:
+    """(N, C, …) with a row for each channel, (C, m): no copy if the batch lies last in memory."""
+    return np.ascontiguousarray(x.transpose(*range(1, x.ndim), 0)).reshape(x.shape[1], -1)
+
+
 @dataclass(frozen=True)
 class Window:
     """How a kernel moves over an image: (vertical, horizontal); padding: two (before, after)."""
@@ -68,7 +73,8 @@ class Window:
         if self.padding == ((0, 0), (0, 0)):
             return np.ascontiguousarray(x)
         frame, inside = self.frame(len(x), x.shape[3], x.dtype)
-        frame.fill(fill)
+        (h, w), ((top, _), (left, _)) = self.image, self.padding
+        frame[:, :top] = frame[:, top + h :] = frame[:, :, :left] = frame[:, :, left + w :] = fill
         inside[...] = x
         return frame
 
@@ -110,7 +116,7 @@ def _by_rows(taps: Array, rows: slice) -> Iterator[tuple[Array, slice]]:
 
 
 def _each(taps: Array) -> Iterator[Array]:
-    return (taps[:, u, v] for u, v in np.ndindex(*taps.shape[1:3]))
+    return (tap for row in taps.swapaxes(0, 1) for tap in row.swapaxes(0, 1))
 
 
 @dataclass(frozen=True)
@@ -126,13 +132,11 @@ class Convolution:
 
     def _rows(self, y: Array) -> Array:
         """NCHW as (G, C/G, H · W · N)."""
-        y = np.ascontiguousarray(y.transpose(1, 2, 3, 0))
-        return y.reshape(self.groups, len(y) // self.groups, math.prod(y.shape[1:]))
+        return channel_rows(y).reshape(self.groups, y.shape[1] // self.groups, -1)
 
     def _columns(self, met: Array) -> Array:
         """im2col: a matrix (G, K, values) with the K = C/G · KH · KW inputs of each value."""
-        inputs, values = math.prod(met.shape[:3]), math.prod(met.shape[3:])
-        return np.ascontiguousarray(met).reshape(self.groups, inputs // self.groups, values)
+        return met.reshape(self.groups, math.prod(met.shape[:3]) // self.groups, -1)
 
     def output(self, x: Tensor, w: Tensor) -> Tensor:
         taps = self.window.taps(self.window.framed(x.data, 0))
@@ -214,15 +218,13 @@ def conv2d(
     image = _check_images("conv2d", input, weight=weight, bias=bias)
     if weight.ndim != 4:
         raise ValueError(f"conv2d: kernels are (O, C/groups, KH, KW), not {weight.shape}")
-    channels, outputs = input.shape[1], weight.shape[0]
-    fits = min(groups, channels, outputs) > 0 and channels == weight.shape[1] * groups
-    if not fits or outputs % groups:
+    channels, (outputs, per_group, kh, kw) = input.shape[1], weight.shape
+    if min(groups, channels, outputs) < 1 or channels != per_group * groups or outputs % groups:
         raise ValueError(f"conv2d: {channels} channels do not fit {weight.shape}, {groups=}")
     if bias is not None and bias.shape != (outputs,):
         raise ValueError(f"conv2d: bias must have shape ({outputs},), not {bias.shape}")
-    kernel = (weight.shape[2], weight.shape[3])
     stride, dilation = pair("stride", stride, 1), pair("dilation", dilation, 1)
-    window = Window(image, kernel, stride, dilation, margins(padding, kernel, stride, dilation))
+    window = Window(image, (kh, kw), stride, dilation, margins(padding, (kh, kw), stride, dilation))
     y = Convolution(window, groups).output(input, weight)
     return y if bias is None else y + bias.reshape(-1, 1, 1)
 
@@ -269,13 +271,14 @@ def _route(g: Tensor, window: Window, winners: Winners) -> Tensor:
 
 
 def _winners(taps: Array, y: Array) -> Iterator[Array]:
-    """For each tap, where it is the (first) maximum of its window."""
+    """For each tap, where it is the (first) maximum of its window: the last, where no other is."""
     undecided = np.ones(y.shape, bool)
-    for tap in _each(taps):
+    for tap in list(_each(taps))[:-1]:
         won = tap == y
         won &= undecided
         undecided ^= won
         yield won
+    yield undecided
 
 
 def pool_window(

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from .batchnorm import batch_norm, check_batch
+from .batchnorm import batch_norm, check_batch, per_channel
 from .conv import Pair, avg_pool2d, conv2d, margins, max_pool2d, pair, pool_window
 from .engine import Array
 from .machine import matmul
@@ -33,8 +33,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     y = matmul(x, w.T) if x.ndim > 2 else matmul(w, x.T).T  # in memory, the batch comes last
     if bias is not None:
         y += bias.data
-    rows = (-1, weight.shape[1])
-    by_w = (weight, lambda g, y: g.reshape(-1, len(weight)).T @ input.reshape(*rows))
+    by_w = (weight, lambda g, y: g.reshape(-1, len(weight)).T @ input.reshape(-1, x.shape[-1]))
     by_b = [] if bias is None else [(bias, lambda g, y: g)]
     return record("linear", y, (input, lambda g, y: g @ weight), by_w, *by_b)
 
@@ -74,14 +73,12 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
     return _reduced(difference * difference, reduction)
 
 
-def _one_hot(labels: Array, classes: int, ignore_index: int) -> Array:
-    """Class indices (N, …) as rows (N, C, …) with a single 1; all 0 for an ignored one."""
-    ignored = labels == ignore_index
-    wrong = ((labels < 0) | (labels >= classes)) & ~ignored
-    if wrong.any():
+def _one_hot(labels: Array, classes: int, used: Array) -> Array:
+    """Class indices (N, 1, …) as rows (N, C, …) with a single True; none for an unused one."""
+    one_hot: Array = labels == np.arange(classes).reshape(-1, *(1,) * (labels.ndim - 2))
+    one_hot &= used
+    if (wrong := one_hot.any(1, keepdims=True) != used).any():
         raise ValueError(f"cross_entropy: {labels[wrong][0]} is no class index in [0, {classes})")
-    numbers = np.arange(classes).reshape(-1, *(1,) * (labels.ndim - 1))
-    one_hot: Array = np.where(ignored, -1, labels)[:, None] == numbers
     return one_hot
 
 
@@ -90,9 +87,12 @@ def _surprise(input: Tensor, weights: Tensor) -> Tensor:
     logp = log_softmax(input, 1)
     terms = np.zeros_like(logp.data)
     np.multiply(logp.data, weights.data, out=terms, where=weights.data != 0)
-    by_logp = (logp, lambda g, y: -g.unsqueeze(1) * weights)
+
+    def by_input(g: Tensor, _: Tensor) -> Tensor:  # softmax minus the target, if Σ w = 1
+        return (logp.exp() * weights.sum(1, keepdim=True) - weights) * g.unsqueeze(1)
+
     by_weights = (weights, lambda g, y: -g.unsqueeze(1) * logp)
-    return record("surprise", -terms.sum(1), by_logp, by_weights)
+    return record("surprise", -terms.sum(1), (input, by_input), by_weights)
 
 
 def cross_entropy(
@@ -111,28 +111,29 @@ def cross_entropy(
         input, target = input.unsqueeze(0), target.unsqueeze(0)
     if input.ndim < 2 or input.shape[1] == 0:
         raise ValueError(f"cross_entropy: {input.shape} has no axis of at least one class")
-    classes = input.shape[1]
+    classes, divisor = input.shape[1], None
     check_floats("cross_entropy", input=input, weight=weight)
     if weight is not None and (weight.shape != (classes,) or weight.requires_grad):
         given = f"{weight.shape}, requires_grad={weight.requires_grad}"
         raise ValueError(f"cross_entropy: weight must be ({classes},) and constant, not {given}")
-    w = 1.0 if weight is None else weight.data.reshape(-1, *(1,) * (input.ndim - 2))
+    w = 1.0 if weight is None else per_channel(weight, input).data
+    share = label_smoothing / classes
     if target.is_floating_point():
         if target.shape != input.shape or ignore_index >= 0:
             raise ValueError(f"cross_entropy: {target.shape} for {input.shape}, {ignore_index=}")
-        smooth = target * (1 - label_smoothing) + label_smoothing / classes
-        losses, divisor = _surprise(input, smooth * w), None
+        smooth = target * (1 - label_smoothing) + share
     else:
         expected = (input.shape[0], *input.shape[2:])
         if target.dtype != int64 or target.shape != expected:
             given = f"{target.dtype} {target.shape}"
             raise ValueError(f"cross_entropy: {given} target; {input.shape} needs int64 {expected}")
-        one_hot = _one_hot(target.data, classes, ignore_index)
-        weighted = ((1 - label_smoothing) * one_hot + label_smoothing / classes) * w
-        losses = _surprise(input, wrap(weighted.astype(input.dtype)))
-        if not (used := target.data != ignore_index).all():
-            losses = where(wrap(used), losses, 0.0)
-        divisor = float((one_hot * w).sum()) or math.nan
+        labels = target.data[:, None]
+        one_hot = _one_hot(labels, classes, used := labels != ignore_index)
+        smooth = wrap((one_hot * (1 - label_smoothing) + used * share).astype(input.dtype))
+        if weight is not None or not used.size or not used.all():
+            divisor = float((one_hot * w).sum()) or math.nan
+            input = where(wrap(used), input, 0.0)  # even then, no gradient for an ignored one
+    losses = _surprise(input, smooth if weight is None else smooth * w)
     return _reduced(losses.squeeze(0) if one else losses, reduction, divisor)
 
 
@@ -142,8 +143,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     check_floats("dropout", input=input)
     if not training or p == 0:
         return input
-    kept = np.empty_like(input.data, bool)  # lies in memory as the input does
-    drawn = generator.integers(1 << 16, size=input.shape, dtype=np.uint16)
+    kept = np.empty_like(input.data, bool)  # lies in memory as the input does: the batch is last
+    drawn = generator.integers(1 << 16, size=input.shape[::-1], dtype=np.uint16).T
     np.greater_equal(drawn, round(p * (1 << 16)), out=kept)
     scale = input.dtype.type(0.0 if p == 1 else 1 / (1 - p))
     return input * wrap(kept * scale)

@@ -1,7 +1,6 @@
 """[8] Learning-rate schedules: how large a step to take, as a function of the steps taken.
 
-A schedule sets `group["lr"]` in an optimizer's groups, when made and at each `step()`, which is
-called after `optimizer.step()`.
+A schedule sets `group["lr"]` in an optimizer's groups: when made, and by `step()` after each step.
 """
 
 import math

@@ -18,13 +18,14 @@ from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from functools import cache
 from pathlib import Path
+from threading import main_thread
 from typing import Any
 
 import numpy as np
 
 from .engine import Array
 
-_WORTH = 6 << 20  # bytes: what takes less time than this is not worth handing over
+_WORTH = 3 << 20  # bytes: what takes less time than this is not worth handing over
 _CACHE = 1 << 20  # bytes that stay in a core's own cache while they are worked on
 
 
@@ -63,11 +64,15 @@ def parallel(work: Callable[[slice], Any], count: int, cost: int) -> list[Any]:
     cost of an item: the bytes that could be copied meanwhile. No two shares write to one place.
     """
     n = min(count, threads())
-    if n < 2 or count * cost < _WORTH:
+    if n < 2 or count * cost < _WORTH or not main_thread().is_alive():  # at the end: no new threads
         return [work(slice(0, count))]
     shares = [slice(i * count // n, (i + 1) * count // n) for i in range(n)]
     others = [_helpers().submit(copy_context().run, work, share) for share in shares[1:]]
-    return [work(shares[0]), *(other.result() for other in others)]
+    try:
+        first = work(shares[0])
+    finally:  # also an error leaves only when nobody is writing any more
+        rest = [other.result() for other in others]
+    return [first, *rest]
 
 
 def blocks(share: slice, nbytes: int, cache: int = _CACHE) -> Iterator[slice]:

@@ -21,8 +21,7 @@ import numpy as np
 from . import functional as functional
 from . import functional as F
 from .tensor import (
-    Scalar, Tensor, check_positive, check_range, float32, float64, generator, int64, ones, wrap,
-    zeros,
+    Tensor, check_positive, check_range, float32, float64, generator, int64, ones, wrap, zeros,
 )  # fmt: skip
 
 
@@ -291,7 +290,7 @@ class _BatchNorm(Module):
     num_batches_tracked: Tensor | None
 
     def __init__(
-        self, num_features: int, eps: Scalar = 1e-5, momentum: Scalar | None = 0.1,
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
         affine: bool = True, track_running_stats: bool = True, *, bias: bool = True,
     ) -> None:  # fmt: skip
         check_positive(num_features=num_features)
@@ -353,13 +352,14 @@ class _Function(Module):
     """Applies `function` to its input, with the layer's own options: the fields of a dataclass."""
 
     function: ClassVar[Callable[..., Tensor]]
+    _options: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls) -> None:
-        dataclass(eq=False, repr=False)(cls)
+        made: Any = dataclass(eq=False, repr=False)(cls)
+        cls._options = tuple(option.name for option in fields(made))
 
     def forward(self, *inputs: Any) -> Any:
-        options = {o.name: getattr(self, o.name) for o in fields(self)}  # type: ignore[arg-type]
-        return type(self).function(*inputs, **options)
+        return type(self).function(*inputs, **{o: getattr(self, o) for o in self._options})
 
 
 class ReLU(_Function):

@@ -88,8 +88,7 @@ def record(name: str, data: Array, *inputs: tuple[Tensor, Vjp]) -> Tensor:
 def _common_dtype(a: Tensor, b: Tensor) -> np.dtype[Any]:
     """The dtype of an operation on `a` and `b`: the later of bool, int64, float32, float64.
 
-    A tensor with no axes counts like a Python number: it turns integers into floats, but does not
-    turn float32 into float64.
+    One with no axes counts like a Python number: it makes floats of integers, not 64 bits of 32.
     """
     early, late = sorted((a, b), key=lambda tensor: _RANK[tensor.dtype])
     if late.ndim == 0 < early.ndim and _RANK[early.dtype] == 2:
@@ -99,11 +98,10 @@ def _common_dtype(a: Tensor, b: Tensor) -> np.dtype[Any]:
 
 def _operands(a: Tensor, b: Any, least: Any = bool_) -> tuple[Tensor, Tensor]:
     """`a` and `b` as tensors of one dtype, which is `least` or a later one."""
-    b = b.item() if isinstance(b, np.generic) else b
+    if isinstance(b, _ARRAYS):
+        b = b.item() if isinstance(b, np.generic) else Tensor(b)
     if isinstance(b, Tensor):
         dtype = a.dtype if a.dtype is b.dtype else _common_dtype(a, b)
-    elif isinstance(b, np.ndarray):
-        return _operands(a, Tensor(b), least)
     elif isinstance(b, bool | int | float):
         kind = 2 if isinstance(b, float) else int(not isinstance(b, bool))
         dtype = a.dtype if _RANK[a.dtype] >= kind else (int64 if kind == 1 else float32)
@@ -140,13 +138,14 @@ def _sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def gate(g: Tensor, mask: Array) -> Tensor:
-    """`g` where the mask is True, or is a number > 0 (or NaN); else 0.
+    """`g` where the mask of its shape is True, or is a number > 0 (or NaN); else 0.
 
     By its bits: ∞ · 0 would be NaN, and `np.where` is slow.
     """
     bits = np.dtype(f"i{g.dtype.itemsize}")
     shut = np.less_equal(mask, 0).view(np.int8)
-    y = np.subtract(shut, 1, dtype=bits) & g.data.view(bits)  # -1 has all bits set
+    y = np.subtract(shut, 1, dtype=bits)  # -1 has all bits set
+    y &= g.data.view(bits)
     return record("gate", y.view(g.dtype), (g, lambda gg, _: gate(gg, mask)))
 
 
@@ -545,6 +544,7 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
     else:
         b, a = _operands(other, input)
     y = np.where(mask, a.data, b.data)
+    mask = np.broadcast_to(mask, y.shape)
     return record("where", y, (a, lambda g, y: gate(g, mask)), (b, lambda g, y: gate(g, ~mask)))
 
 
