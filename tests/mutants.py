@@ -90,7 +90,7 @@ FAULTS = [
     Fault(
         "engine-retain-by-default", "engine", "create_graph if retain_graph is None", "True if 1"
     ),
-    Fault("engine-no-grad-nested", "engine", "_recording.reset(token)", "_recording.set(True)"),
+    Fault("engine-no-grad-nested", "engine", "recording.reset(token)", "recording.set(True)"),
     Fault("engine-always-recorded", "engine", "grad_mode(create_graph)", "grad_mode(True)", 0),
     Fault("engine-inner-input-lost", "engine", "grads[key] if key in wanted else grads", "grads"),
     Fault("engine-vector-of-one", "engine", "if out.data.size != 1:", "if out.data.ndim:"),
@@ -110,9 +110,7 @@ FAULTS = [
         "machine-matmul-first-rows", "machine", "out=y[rows])", "out=y[: rows.stop - rows.start])"
     ),
     Fault("machine-matmul-dtype", "machine", "b.shape[1]), a.dtype)", "b.shape[1]), float)"),
-    Fault(
-        "machine-share-left-out", "machine", "for share in shares[1:]]", "for share in shares[2:]]"
-    ),
+    Fault("machine-share-left-out", "machine", "(first, *rest[len(others) :])", "(first,)"),
     Fault(
         "machine-shares-overlap", "machine", "(i + 1) * count // n)", "(i + 1) * count // n + 1)"
     ),
@@ -128,11 +126,27 @@ FAULTS = [
     Fault(
         "machine-results-out-of-order",
         "machine",
-        "[work(shares[0]), *(other.result() for other in others)]",
-        "[*(other.result() for other in others), work(shares[0])]",
+        "return [mine[0], *(other.result() for other in others), *mine[1:]]",
+        "return [*(other.result() for other in others), *mine]",
     ),
     Fault(
-        "machine-results-of-others-lost", "machine", ", *(other.result() for other in others)]", "]"
+        "machine-results-of-others-lost",
+        "machine",
+        "*(other.result() for other in others), *mine[1:]",
+        "*mine[1:]",
+    ),
+    Fault("machine-shares-done-twice", "machine", "rest[len(others) :]", "rest"),
+    Fault(
+        "machine-no-threads-at-the-end",
+        "machine",
+        "with suppress(RuntimeError):",
+        "with suppress():",
+    ),
+    Fault(
+        "machine-error-waits-for-nobody",
+        "machine",
+        "            other.exception()",
+        "            pass",
     ),
     Fault(
         "machine-errstate-of-caller",
@@ -255,8 +269,8 @@ FAULTS = [
     Fault(
         "tensor-T-of-two-axes",
         "tensor",
-        "if self.ndim == 2 else self.permute",
-        "if self.ndim > 1 else self.permute",
+        'record("T", self.data.T,',
+        'record("T", np.moveaxis(self.data, -1, 0),',
     ),
     Fault("tensor-flatten-one-axis", "tensor", "if i > j:", "if i >= j:"),
     Fault("tensor-squeeze-empty", "tensor", "if self.shape[i] == 1]", "if self.shape[i] <= 1]"),
@@ -283,6 +297,7 @@ FAULTS = [
     ),
     Fault("tensor-cast-gradient", "tensor", "g.to(self.dtype)))", "g))"),
     Fault("tensor-expand-keeps", "tensor", "o if n == -1 else n for", "1 if n == -1 else n for"),
+    Fault("where-small-mask", "tensor", "mask = np.broadcast_to(mask, y.shape)", "pass"),
     # --- conv -------------------------------------------------------------------------------------
     Fault(
         "conv-size-off-by-one",
@@ -338,8 +353,8 @@ FAULTS = [
     Fault(
         "conv-groups-of-columns",
         "conv",
-        ".reshape(self.groups, inputs // self.groups, values)",
-        ".reshape(inputs // self.groups, self.groups, values).swapaxes(0, 1)",
+        "met.reshape(self.groups, math.prod(met.shape[:3]) // self.groups, -1)",
+        "met.reshape(math.prod(met.shape[:3]) // self.groups, self.groups, -1).swapaxes(0, 1)",
     ),
     Fault("conv-first-group-of-weights", "conv", "weights[i, :, share]", "weights[0, :, share]"),
     Fault("conv-first-group-of-slopes", "conv", "slopes[i, :, here]", "slopes[0, :, here]"),
@@ -351,7 +366,27 @@ FAULTS = [
     ),
     Fault("conv-frame-of-old-values", "conv", "frames[i, share] = 0", "pass"),
     Fault("conv-frame-of-others", "conv", "frames[i, share] = 0", "frames[i] = 0"),
-    Fault("conv-padding-of-old-values", "conv", "frame.fill(fill)", "pass"),
+    Fault(
+        "conv-padding-above",
+        "conv",
+        "frame[:, :top] = frame[:, top + h :] =",
+        "frame[:, top + h :] =",
+    ),
+    Fault(
+        "conv-padding-below", "conv", "frame[:, :top] = frame[:, top + h :] =", "frame[:, :top] ="
+    ),
+    Fault(
+        "conv-padding-left",
+        "conv",
+        "frame[:, :, :left] = frame[:, :, left + w :] = fill",
+        "frame[:, :, left + w :] = fill",
+    ),
+    Fault(
+        "conv-padding-right",
+        "conv",
+        "frame[:, :, :left] = frame[:, :, left + w :] = fill",
+        "frame[:, :, :left] = fill",
+    ),
     Fault(
         "conv-padding-fill",
         "conv",
@@ -429,6 +464,7 @@ FAULTS = [
     ),
     Fault("conv-naive-groups", "conv", "* per_group + k", "+ k"),
     Fault("pool-ties", "conv", "won &= undecided", "pass"),
+    Fault("pool-ties-with-the-last", "conv", "yield undecided", "yield taps[:, -1, -1] == y"),
     Fault("pool-overlap-by-one", "conv", "s > d * (k - 1)", "s >= d * (k - 1)"),
     Fault(
         "pool-padding-wins",
@@ -567,15 +603,15 @@ FAULTS = [
     Fault("bn-dgamma-dbeta", "batchnorm", "return dx, dgamma, dbeta", "return dx, dbeta, dgamma"),
     Fault(
         "bn-image-axes",
-        "batchnorm",
+        "conv",
         ".transpose(*range(1, x.ndim), 0)",
         ".transpose(1, *range(2, x.ndim)[::-1], 0)",
     ),
     Fault(
         "bn-channels-mixed",
-        "batchnorm",
-        "last.reshape(len(last), math.prod(last.shape[1:]))",
-        "last.reshape(math.prod(last.shape[1:]), len(last)).T.copy()",
+        "conv",
+        ", 0)).reshape(x.shape[1], -1)",
+        ", 0)).reshape(-1, x.shape[1]).T.copy()",
     ),
     Fault("bn-eval-eps", "batchnorm", "1 / np.sqrt(var.data + eps)", "1 / np.sqrt(var.data)"),
     Fault("bn-eval-mean", "batchnorm", "(x - per_channel(mean, x))", "(x + per_channel(mean, x))"),
@@ -586,6 +622,7 @@ FAULTS = [
         "else y - per_channel(bias, x)",
         1,
     ),
+    Fault("bn-gradient-nobody-asks-for", "batchnorm", "if to_x:", "if not to_x:"),
     Fault(
         "bn-composed-bias",
         "batchnorm",
@@ -647,8 +684,8 @@ FAULTS = [
     Fault(
         "linear-one-row",
         "functional",
-        "if x.ndim > 2 else matmul(w, x.T).T",
-        "if x.ndim > 2 else matmul(w, x[-1:].T).T",
+        "y = matmul(weight.data, input.data.T).T",
+        "y = matmul(weight.data, input.data[-1:].T).T",
     ),
     Fault(
         "linear-bias-gradient",
@@ -660,24 +697,44 @@ FAULTS = [
     Fault("log-softmax-overflow", "functional", "- input.data.max(dim, keepdims=True)", ""),
     Fault("log-softmax-term", "functional", "* g.sum(dim, keepdim=True)", ""),
     Fault("cross-entropy-mean", "functional", "losses.sum() / divisor", "losses.mean()"),
-    Fault("cross-entropy-last-class", "functional", "labels >= classes", "labels > classes"),
-    Fault("cross-entropy-negative-class", "functional", "(labels < 0) |", ""),
-    Fault("cross-entropy-ignored-class", "functional", "np.where(ignored, -1, labels)", "labels"),
     Fault(
-        "cross-entropy-some-ignored", "functional", "ignore_index).all():", "ignore_index).any():"
+        "cross-entropy-wrong-class",
+        "functional",
+        "if np.count_nonzero(one_hot) != np.count_nonzero(used):",
+        "if (labels > classes).any():",
     ),
+    Fault("cross-entropy-ignored-class", "functional", "one_hot &= used", "pass"),
+    Fault(
+        "cross-entropy-some-ignored",
+        "functional",
+        "or np.count_nonzero(used) < max(used.size, 1):",
+        "or not used.any():",
+    ),
+    Fault("cross-entropy-no-samples", "functional", "max(used.size, 1)", "used.size"),
+    Fault("cross-entropy-error-of-ignored", "functional", "labels[used & ~", "labels[~"),
+    Fault("linear-many-axes", "functional", ".reshape(*input.shape[:-1], len(weight))", ""),
+    Fault(
+        "tensor-operands-usual-case", "tensor", "b.data.dtype and least is bool_:", "b.data.dtype:"
+    ),
+    Fault("tensor-T-gradient", "tensor", "(self, lambda g, y: g.T)", "(self, lambda g, y: g)"),
     Fault(
         "cross-entropy-class-axis",
         "functional",
-        "labels)[:, None] == numbers",
-        "labels)[..., None] == numbers",
+        "labels = target.data[:, None]",
+        "labels = target.data[..., None]",
+    ),
+    Fault(
+        "cross-entropy-ignored-gradient",
+        "functional",
+        "input = where(wrap(used), input, 0.0)",
+        "pass",
     ),
     Fault("cross-entropy-zero-weight", "functional", ", where=weights.data != 0)", ")"),
     Fault(
         "cross-entropy-gradient",
         "functional",
-        "-g.unsqueeze(1) * weights",
-        "g.unsqueeze(1) * weights",
+        "weights.sum(1, keepdim=True) - weights",
+        "weights.sum(1, keepdim=True) + weights",
     ),
     Fault(
         "cross-entropy-target-gradient",
@@ -685,9 +742,21 @@ FAULTS = [
         "-g.unsqueeze(1) * logp",
         "g.unsqueeze(1) * logp",
     ),
-    Fault("cross-entropy-smoothing", "functional", "((1 - label_smoothing) * one_hot", "(one_hot"),
-    Fault("cross-entropy-smooth-share", "functional", "+ label_smoothing / classes", "", 1),
-    Fault("cross-entropy-smooth-given", "functional", "+ label_smoothing / classes", "", 0),
+    Fault(
+        "cross-entropy-gradient-of-weights",
+        "functional",
+        "logp.exp() * weights.sum(1, keepdim=True)",
+        "logp.exp()",
+    ),
+    Fault("cross-entropy-smoothing", "functional", "(one_hot * (1 - label_smoothing)", "(one_hot"),
+    Fault("cross-entropy-smooth-share", "functional", " + used * share", ""),
+    Fault("cross-entropy-smooth-ignored", "functional", " + used * share", " + share"),
+    Fault(
+        "cross-entropy-smooth-given",
+        "functional",
+        "(1 - label_smoothing) + share",
+        "(1 - label_smoothing)",
+    ),
     Fault(
         "cross-entropy-weighted-mean",
         "functional",
@@ -703,7 +772,7 @@ FAULTS = [
     Fault("size-true", "tensor", "value is not True and", ""),
     Fault("extreme-of-nothing", "tensor", "self._check_some(name, dim)", "pass"),
     Fault("argmax-of-nothing", "tensor", 'self._check_some("argmax", dim)', "pass"),
-    Fault("conv-no-channels", "conv", "min(groups, channels, outputs) > 0 and", ""),
+    Fault("conv-no-channels", "conv", "min(groups, channels, outputs) < 1 or", ""),
     Fault("dropout-inverted", "functional", "np.greater_equal(drawn", "np.less(drawn"),
     Fault("dropout-share", "functional", "round(p * (1 << 16))", "round(p * (1 << 15))"),
     Fault("dropout-scale", "functional", "1 / (1 - p)", "1.0"),
@@ -801,14 +870,14 @@ FAULTS = [
     ),
     Fault(
         "one-cycle-epochs",
-        "lr_scheduler",
+        'g["lr"]',
         "epochs * steps_per_epoch\n",
         "epochs + steps_per_epoch\n",
     ),
     Fault(
         "schedule-on-a-schedule",
         "lr_scheduler",
-        'group.setdefault("initial_lr", group["lr"])',
+        'g.setdefault("initial_lr", g["lr"])',
         'group["lr"]',
     ),
     # --- optim ------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Convolution and pooling against their definitions, written as loops, and against PyTorch."""
 
+import itertools
+
 import numpy as np
 import pytest
 from gradcheck import gradcheck, gradgradcheck
@@ -427,6 +429,43 @@ def test_of_equal_maxima_the_first_takes_the_gradient():
     assert y.tolist() == [[[[5.0, 5.0]]]]
     y.backward(tg.tensor([[[[2.0, 3.0]]]]))
     assert x.grad.tolist() == [[[[0.0, 5.0, 0.0], [0.0, 0.0, 0.0]]]]
+
+
+def test_a_window_of_nan_alone_is_nan_and_its_last_input_takes_the_gradient():
+    nan = np.nan
+    x = tg.tensor([[[[nan, nan, 1.0, 2.0], [nan, nan, 4.0, 3.0]]]], requires_grad=True)
+    y = F.max_pool2d(x, 2)
+    np.testing.assert_equal(y.tolist(), [[[[nan, 4.0]]]])
+    y.backward(tg.tensor([[[[5.0, 7.0]]]]))
+    assert x.grad.tolist() == [[[[0, 0, 0, 0], [0, 5, 7, 0]]]]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"stride": 1}, {"stride": 3}, {"stride": 1, "dilation": 2}]
+)
+def test_images_of_nan_alone_get_the_gradient_where_pytorch_sends_it(torch, options):
+    assert_same_as_torch(
+        torch,
+        lambda x: F.max_pool2d(x, 2, **options),
+        lambda x: torch.nn.functional.max_pool2d(x, 2, **options),
+        np.full((2, 3, 6, 5), np.nan),
+    )
+
+
+def test_each_window_hands_its_whole_gradient_to_one_input_whatever_it_holds(torch):
+    """All windows of these values. PyTorch sends it to the last NaN, if there is one."""
+    windows = np.array(list(itertools.product([np.nan, -np.inf, 0.0, 1.0, np.inf], repeat=4)))
+    x = tg.tensor(windows.reshape(-1, 1, 2, 2), requires_grad=True)
+    t = torch.tensor(x.data, requires_grad=True)
+    y, expected = F.max_pool2d(x, 2), torch.nn.functional.max_pool2d(t, 2)
+    y.backward(tg.ones(*y.shape, dtype=tg.float64))
+    expected.backward(torch.ones_like(expected))
+    np.testing.assert_array_equal(y.detach().numpy(), expected.detach().numpy())
+    found, theirs = (g.numpy().reshape(-1, 4) for g in (x.grad, t.grad))
+    assert (np.sort(found) == [0, 0, 0, 1]).all()
+    with_nan = np.isnan(windows).any(1)
+    np.testing.assert_array_equal(found[~with_nan], theirs[~with_nan])
+    assert (found[with_nan] == [0, 0, 0, 1]).all()
 
 
 def test_ties_among_zeros_go_where_pytorch_sends_them(torch):

@@ -144,6 +144,22 @@ def test_the_gradient_of_one_input_alone_is_what_it_is_among_the_others(asking, 
 
 
 @shapes
+def test_the_parameters_of_a_first_layer_get_pytorchs_gradients(torch, shape):
+    """Nobody asks for the gradient towards its input, so that is not worked out."""
+    leaves = inputs(shape, affine=True)
+    leaves[0].requires_grad = False
+    theirs = [torch.tensor(t.data, requires_grad=t.requires_grad) for t in leaves]
+    g = normal(*shape, seed=9)
+    normalized(*leaves).backward(tg.tensor(g))
+    x, *rest = theirs
+    y = torch.nn.functional.batch_norm(x, None, None, *rest, training=True)
+    y.backward(torch.tensor(g))
+    assert leaves[0].grad is None
+    for ours, their in zip(leaves[1:], rest, strict=True):
+        assert_close(ours.grad.numpy(), their.grad.numpy())
+
+
+@shapes
 def test_the_gradient_towards_x_has_no_part_along_one_or_along_x(shape):
     """Adding a constant, or scaling, changes nothing in y (if ε = 0), so the gradient is ⟂ both."""
     x, *rest = inputs(shape, affine=True)
@@ -257,6 +273,23 @@ def test_inference_is_one_affine_map_per_channel():
     x = np.array([[5.0, -2.0], [1.0, -1.0]])  # x̂ = 2, 0; 0, 2
     y = F.batch_norm(*map(tg.tensor, (x, mean, var, gamma, beta)), eps=0.0)
     assert_close(y.numpy(), np.array([[14.0, 20.0], [10.0, 26.0]]))
+
+
+@affine_or_not
+@pytest.mark.parametrize("mean", [0, 1, -100, 1e4])
+def test_inference_in_float32_keeps_its_digits_however_far_the_mean_is_from_0(mean, affine):
+    """The mean is subtracted first: s·x − s·mean would leave little but the terms' roundings."""
+    x = (mean + normal(64, 8, 6, 6)).astype(np.float32)
+    state = [mean + 0.01 * normal(8, seed=1), np.exp(normal(8, seed=2))]
+    state += [normal(8, seed=3), normal(8, seed=4)] if affine else []
+    arrays = [x, *(a.astype(np.float32) for a in state)]
+    found = F.batch_norm(*map(tg.tensor, arrays)).numpy()
+    mean, var, gamma, beta = [*(a.astype(float)[:, None, None] for a in arrays[1:]), 1, 0][:4]
+    scale = gamma / np.sqrt(var + 1e-5)
+    terms = scale * (x - mean), beta
+    assert found.dtype == np.float32
+    largest = 4 * np.finfo(np.float32).eps * sum(map(np.abs, terms))
+    assert (np.abs(found - sum(terms)) <= largest).all()
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (2, 2, 2), (2, 2, 2, 1), (1, 2)])

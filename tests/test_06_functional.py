@@ -346,6 +346,42 @@ def test_float32_scores_give_a_float32_loss_and_gradient():
             assert loss.dtype == scores.grad.dtype == tg.float32
 
 
+@reductions
+@smoothings
+@weightings
+def test_an_ignored_sample_costs_nothing_whatever_its_scores_are(
+    reduction, label_smoothing, weighted
+):
+    """Not even NaN or an infinity gets past: loss and gradient are those of the others alone."""
+    scores, used = normal(5, 5), [0, 2]
+    scores[1], scores[3], scores[4] = math.nan, -math.inf, [math.inf, 0, -math.inf, math.nan, 1]
+    weight = tg.tensor(CLASS_WEIGHTS) if weighted else None
+    options = {"reduction": reduction, "label_smoothing": label_smoothing}
+    every, others = (tg.tensor(a, requires_grad=True) for a in (scores, scores[used]))
+    loss = F.cross_entropy(every, tg.tensor([1, -100, 4, -100, -100]), weight, **options)
+    expected = F.cross_entropy(others, tg.tensor([1, 4]), weight, **options)
+    g = normal(5, seed=9) if reduction == "none" else np.array(3.0)
+    loss.backward(tg.tensor(g))
+    expected.backward(tg.tensor(g[used] if reduction == "none" else g))
+    if reduction == "none":
+        assert loss[[1, 3, 4]].tolist() == [0, 0, 0]
+        loss = loss[used]
+    assert_close(loss.detach().numpy(), expected.detach().numpy())
+    assert_close(every.grad.numpy()[used], others.grad.numpy())
+    assert every.grad[[1, 3, 4]].tolist() == [[0] * 5] * 3
+
+
+@reductions
+@pytest.mark.parametrize("score", [0.0, math.nan, math.inf])
+def test_a_batch_of_ignored_samples_alone_gets_a_gradient_of_0(reduction, score):
+    """Also through the mean, which is NaN."""
+    scores = tg.tensor([[score] * 3] * 2, requires_grad=True)
+    loss = F.cross_entropy(scores, tg.tensor([-100, -100]), reduction=reduction)
+    loss.sum().backward()
+    np.testing.assert_equal(loss.sum().item(), math.nan if reduction == "mean" else 0)
+    assert scores.grad.tolist() == [[0] * 3] * 2
+
+
 @pytest.mark.filterwarnings("ignore:invalid value")  # 0/0 is what is asked for here
 def test_the_mean_of_no_losses_is_nan_as_in_pytorch():
     scores, ignored = tg.zeros(2, 3), tg.tensor([-100, -100])
@@ -362,6 +398,7 @@ def test_the_mean_of_no_losses_is_nan_as_in_pytorch():
         ({"target": tg.tensor([0, 3])}, r"\b3\b.*\[0, 3\)"),
         ({"target": tg.tensor([0, -1])}, r"-1\b"),
         ({"target": tg.tensor([0, -100]), "ignore_index": -1}, "-100"),
+        ({"target": tg.tensor([-100, 7])}, r"\b7\b"),  # not the ignored one before it
         ({"target": tg.tensor([0, 1, 2])}, r"\(3,\)"),
         ({"target": tg.tensor([[0, 1]])}, r"\(1, 2\)"),
         ({"target": tg.tensor([True, False])}, "bool"),

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 import tinygrad_bn as tg
+from tinygrad_bn import nn
 
+F = tg.functional
 FILE = Path(__file__).parent.parent / "examples" / "benchmarks" / "costs.py"
 specification = importlib.util.spec_from_file_location("costs", FILE)
 costs = importlib.util.module_from_spec(specification)
@@ -23,24 +25,24 @@ specification.loader.exec_module(costs)
 # run `python examples/benchmarks/costs.py` and copy its table; with --lines it shows what costs.
 LIMITS = {
     "MLP, batch 128": {
-        "arrays allocated": 151,
-        "their bytes": 7_286_528,
-        "large arrays allocated": 27,
-        "bytes of large arrays": 7_045_120,
-        "passes over large arrays": 59,
-        "bytes passed over": 29_100_032,
-        "operations recorded": 11,
-        "Python calls": 599,
+        "arrays allocated": 138,
+        "their bytes": 7_002_620,
+        "large arrays allocated": 24,
+        "bytes of large arrays": 6_782_976,
+        "passes over large arrays": 58,
+        "bytes passed over": 28_968_960,
+        "operations recorded": 10,
+        "Python calls": 451,
     },
     "CNN, batch 64": {
-        "arrays allocated": 307,
-        "their bytes": 75_330_624,
-        "large arrays allocated": 78,
-        "bytes of large arrays": 74_455_040,
-        "passes over large arrays": 258,
-        "bytes passed over": 327_681_536,
-        "operations recorded": 18,
-        "Python calls": 1_040,
+        "arrays allocated": 290,
+        "their bytes": 70_136_252,
+        "large arrays allocated": 73,
+        "bytes of large arrays": 69_337_088,
+        "passes over large arrays": 253,
+        "bytes passed over": 321_132_032,
+        "operations recorded": 17,
+        "Python calls": 895,
     },
 }
 MLP, CNN = costs.EXAMPLES.values()
@@ -226,6 +228,29 @@ def test_nothing_is_computed_backwards_below_the_lowest_weight_that_is_trained()
     backwards = {name for name in operations(CNN) if name.endswith("_gradient")}
     assert backwards == {"conv2d_input_gradient", "conv2d_weight_gradient", "pool_gradient"}
     assert not backwards & operations(CNN, freeze).keys()
+
+
+def test_batch_normalization_takes_four_passes_more_if_its_input_requires_a_gradient(counting):
+    """A first layer's does not: its differences from the mean serve γ alone."""
+    passes = {}
+    for required in (False, True):
+        x, g = tg.randn(64, 8, 16, 16, requires_grad=required), tg.randn(64, 8, 16, 16)
+        affine = tg.ones(8, requires_grad=True), tg.zeros(8, requires_grad=True)
+        y = F.batch_norm(x, None, None, *affine, training=True)
+        counting.clear()
+        tg.grad(y, [x, *affine] if required else affine, g)
+        passes[required] = Counter(event.name for event in counting.passes)
+    assert passes[True] - passes[False] == Counter(multiply=2, add=1, subtract=1)
+    assert not passes[False] - passes[True]
+
+
+@pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"])
+def test_inference_of_batch_normalization_is_its_formula_and_no_pass_more(counting, affine):
+    x, layer = tg.randn(64, 8, 16, 16), nn.BatchNorm2d(8, affine=affine).eval()
+    counting.clear()
+    layer(x)
+    expected = ["subtract", "multiply", "add"] if affine else ["subtract", "multiply"]
+    assert [event.name for event in counting.passes] == expected
 
 
 @pytest.mark.parametrize("example", [MLP, CNN], ids=LIMITS)

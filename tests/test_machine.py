@@ -12,6 +12,7 @@ import platform
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -261,6 +262,48 @@ def test_an_exception_reaches_the_caller(two_threads, failing):
     assert machine.parallel(lambda share: share.start, 2, WORTH_DIVIDING) == [0, 1]
 
 
+def test_an_error_leaves_only_when_nobody_is_writing_any_more(two_threads):
+    y = np.zeros(2)
+
+    def work(share):
+        if share.start == 0:
+            raise LookupError("no item 0")
+        time.sleep(0.1)  # much longer than the error takes
+        y[share] = 1
+
+    with pytest.raises(LookupError, match="no item 0"):
+        machine.parallel(work, 2, WORTH_DIVIDING)
+    assert y.tolist() == [0, 1]
+
+
+def test_an_error_of_one_helper_waits_for_the_other_helpers(monkeypatch):
+    (three := functools.cache(lambda: 3))()
+    monkeypatch.setattr(machine, "threads", three)
+    machine._helpers.cache_clear()
+    finished = []
+
+    def work(share):
+        if share.start == 1:
+            raise LookupError("no item 1")
+        time.sleep(0.1 * share.start)
+        finished.append(share.start)
+
+    try:
+        with pytest.raises(LookupError, match="no item 1"):
+            machine.parallel(work, 3, WORTH_DIVIDING)
+        assert finished == [0, 2]
+    finally:
+        machine._helpers().shutdown()
+        machine._helpers.cache_clear()
+
+
+def test_helpers_that_take_nothing_more_are_done_without(two_threads):
+    """A thread may be at work while the interpreter begins to end: the main one is alive still."""
+    machine._helpers().shutdown()
+    found = machine.parallel(lambda share: share.start, 2, WORTH_DIVIDING)
+    assert found == [0, 1]
+
+
 def test_helpers_see_the_switches_of_the_caller(two_threads):
     """NumPy's error handling and recording are kept per context, of which a thread has its own."""
     mark = contextvars.ContextVar("mark", default="none")
@@ -302,6 +345,42 @@ else:
 print(json.dumps([ended == (pid, 0), large_convolution().tobytes() == expected]))
 """
     assert answer(start(BLAS + CONVOLUTION + program, threads=2)) == [True, True]
+
+
+AT_THE_END = {
+    "a thread that outlives the main one": """
+def outlive():
+    while threading.main_thread().is_alive():
+        time.sleep(0.01)
+    at_the_end()
+
+threading.Thread(target=outlive).start()
+""",
+    "a function called at exit": """
+import atexit
+atexit.register(at_the_end)
+""",
+}
+
+
+@needs_openblas
+@needs_two_cores
+@pytest.mark.parametrize("who", AT_THE_END)
+@pytest.mark.parametrize("helpers", [0, 1])
+def test_when_the_main_thread_has_ended_the_caller_does_every_share(who, helpers):
+    """No thread can be started then, and those that there were have ended, too."""
+    program = f"""
+expected = large_convolution().tobytes()
+if not {helpers}:
+    machine._helpers().shutdown()
+    machine._helpers.cache_clear()
+assert threading.active_count() == 1 + {helpers}
+
+def at_the_end():
+    print(json.dumps([large_convolution().tobytes() == expected for _ in range(2)]))
+"""
+    found = answer(start(BLAS + CONVOLUTION + program + AT_THE_END[who], threads=2))
+    assert found == [True, True]
 
 
 # --- memory ---------------------------------------------------------------------------------------

@@ -89,9 +89,8 @@ def batch_norm_train(
             return grad(y, copies[k], g, create_graph=True)[0]
         if g not in known:
             known.clear()
-            dx, *rest = closed_form(
-                channel_rows(g.data), rows, mean, inv_std, gamma, x.requires_grad
-            )
+            slopes = channel_rows(g.data)
+            dx, *rest = closed_form(slopes, rows, mean, inv_std, gamma, x.requires_grad)
             known[g] = [wrap(_unrows(dx, x.shape)), *map(wrap, rest)]
         return known[g][k]
 
@@ -100,9 +99,7 @@ def batch_norm_train(
     return record("batch_norm", _unrows(y, x.shape), *towards), mean[:, 0], var[:, 0]
 
 
-def six_equations(
-    g: Array, x: Array, gamma: Array, eps: float = 1e-5
-) -> tuple[Array, Array, Array]:
+def six_equations(g: Array, x: Array, gamma: Array, eps: float = 1e-5) -> tuple[Array, ...]:
     """∂L/∂x, ∂L/∂γ and ∂L/∂β for x and g = ∂L/∂y of shape (m, C), as section 3 prints them."""
     m, mean, var = len(x), x.mean(0), x.var(0)
     x_hat = (x - mean) / np.sqrt(var + eps)
@@ -154,24 +151,22 @@ def batch_norm_eval(
     x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None,
     eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
-    """Inference: y = s·x + (β − s·mean) with s = γ/√(var + ε), a fixed affine map of each channel.
+    """Inference: y = γ·(x − mean)/√(var + ε) + β, a fixed affine map of each channel.
 
     It depends on x alone, not on what else is in the batch. mean and var are constants here, so the
-    gradient towards x is just s·g: nothing is projected out.
+    gradient towards x is just g·γ/√(var + ε): nothing is projected out.
     """
-    scale = wrap(1 / np.sqrt(var.data + eps))
-    scale = scale if weight is None else scale * weight
-    shift = -scale * mean if bias is None else bias - scale * mean
-    return x * per_channel(scale, x) + per_channel(shift, x)
+    inv_std = wrap(1 / np.sqrt(var.data + eps))
+    scale = inv_std if weight is None else inv_std * weight
+    y = (x - per_channel(mean, x)) * per_channel(scale, x)
+    return y if bias is None else y + per_channel(bias, x)
 
 
 def check_batch(shape: tuple[int, ...], layer: Any) -> None:
     """ValueError if a channel has a single value: normalizing would make it 0, whatever it is."""
     if shape[0] * math.prod(shape[2:]) == 1:
-        raise ValueError(
-            f"{layer}: expected more than 1 value per channel when training, got input {shape}."
-            " Is it a last batch of one sample? Use drop_last=True, or .eval() for inference"
-        )
+        tip = ". Is it a last batch of one sample? Use drop_last=True, or .eval() for inference"
+        raise ValueError(f"{layer}: training needs more than 1 value per channel, not {shape}{tip}")
 
 
 def batch_norm(

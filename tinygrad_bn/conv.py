@@ -30,7 +30,7 @@ Winners = Callable[[slice], Iterator[Array]]
 def pair(name: str, value: Any, least: int) -> Pair:
     """`value`, or the same for both axes, as (vertical, horizontal)."""
     both = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    if len(both) != 2 or not all(is_integer(v, least) for v in both):
+    if len(both) != 2 or not (is_integer(both[0], least) and is_integer(both[1], least)):
         raise ValueError(f"{name} must be an integer ≥ {least} or a pair of them, not {value!r}")
     return int(both[0]), int(both[1])
 

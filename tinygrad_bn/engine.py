@@ -27,7 +27,7 @@ import numpy as np
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 Vjp = Callable[[Any, Any], Any]
 
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
+recording: ContextVar[bool] = ContextVar("recording", default=True)
 _creation_order = itertools.count()
 
 
@@ -47,17 +47,17 @@ class Node:
 
 def is_grad_enabled() -> bool:
     """Whether operations are being recorded (in this thread)."""
-    return _recording.get()
+    return recording.get()
 
 
 @contextmanager
 def grad_mode(enabled: bool) -> Iterator[None]:
     """Switch recording on or off inside a `with` block or a decorated function."""
-    token = _recording.set(enabled)
+    token = recording.set(enabled)
     try:
         yield
     finally:
-        _recording.reset(token)
+        recording.reset(token)
 
 
 def no_grad() -> Any:

@@ -29,13 +29,14 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: bias must have shape {weight.shape[:1]}, not {bias.shape}")
     check_floats("linear", input=input, weight=weight, bias=bias)
-    x, w = input.data, weight.data
-    y = matmul(x, w.T) if x.ndim > 2 else matmul(w, x.T).T  # in memory, the batch comes last
+    if input.ndim != 2:
+        rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
+        return linear(rows, weight, bias).reshape(*input.shape[:-1], len(weight))
+    y = matmul(weight.data, input.data.T).T  # in memory, the batch comes last
     if bias is not None:
         y += bias.data
-    by_w = (weight, lambda g, y: g.reshape(-1, len(weight)).T @ input.reshape(-1, x.shape[-1]))
-    by_b = [] if bias is None else [(bias, lambda g, y: g)]
-    return record("linear", y, (input, lambda g, y: g @ weight), by_w, *by_b)
+    towards = [(input, lambda g, y: g @ weight), (weight, lambda g, y: g.T @ input)]
+    return record("linear", y, *towards, *([] if bias is None else [(bias, lambda g, y: g)]))
 
 
 def softmax(input: Tensor, dim: int) -> Tensor:
@@ -77,8 +78,9 @@ def _one_hot(labels: Array, classes: int, used: Array) -> Array:
     """Class indices (N, 1, …) as rows (N, C, …) with a single True; none for an unused one."""
     one_hot: Array = labels == np.arange(classes).reshape(-1, *(1,) * (labels.ndim - 2))
     one_hot &= used
-    if (wrong := one_hot.any(1, keepdims=True) != used).any():
-        raise ValueError(f"cross_entropy: {labels[wrong][0]} is no class index in [0, {classes})")
+    if np.count_nonzero(one_hot) != np.count_nonzero(used):
+        wrong = labels[used & ~one_hot.any(1, keepdims=True)][0]
+        raise ValueError(f"cross_entropy: {wrong} is no class index in [0, {classes})")
     return one_hot
 
 
@@ -130,7 +132,7 @@ def cross_entropy(
         labels = target.data[:, None]
         one_hot = _one_hot(labels, classes, used := labels != ignore_index)
         smooth = wrap((one_hot * (1 - label_smoothing) + used * share).astype(input.dtype))
-        if weight is not None or not used.size or not used.all():
+        if weight is not None or np.count_nonzero(used) < max(used.size, 1):
             divisor = float((one_hot * w).sum()) or math.nan
             input = where(wrap(used), input, 0.0)  # even then, no gradient for an ignored one
     losses = _surprise(input, smooth if weight is None else smooth * w)

@@ -18,8 +18,7 @@ class LRScheduler:
 
     def __init__(self, optimizer: Any) -> None:
         self.optimizer, self.last_epoch = optimizer, -1
-        groups = optimizer.param_groups
-        self.base_lrs = [group.setdefault("initial_lr", group["lr"]) for group in groups]
+        self.base_lrs = [g.setdefault("initial_lr", g["lr"]) for g in optimizer.param_groups]
         self.step()
 
     def get_last_lr(self) -> list[float]:

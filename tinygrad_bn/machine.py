@@ -15,10 +15,10 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from contextvars import copy_context
 from functools import cache
 from pathlib import Path
-from threading import main_thread
 from typing import Any
 
 import numpy as np
@@ -64,15 +64,18 @@ def parallel(work: Callable[[slice], Any], count: int, cost: int) -> list[Any]:
     cost of an item: the bytes that could be copied meanwhile. No two shares write to one place.
     """
     n = min(count, threads())
-    if n < 2 or count * cost < _WORTH or not main_thread().is_alive():  # at the end: no new threads
+    if n < 2 or count * cost < _WORTH:
         return [work(slice(0, count))]
-    shares = [slice(i * count // n, (i + 1) * count // n) for i in range(n)]
-    others = [_helpers().submit(copy_context().run, work, share) for share in shares[1:]]
+    first, *rest = [slice(i * count // n, (i + 1) * count // n) for i in range(n)]
+    others: list[Any] = []
+    with suppress(RuntimeError):  # raised while the interpreter ends, which takes nothing more
+        others.extend(_helpers().submit(copy_context().run, work, share) for share in rest)
     try:
-        first = work(shares[0])
-    finally:  # also an error leaves only when nobody is writing any more
-        rest = [other.result() for other in others]
-    return [first, *rest]
+        mine = [work(share) for share in (first, *rest[len(others) :])]
+    finally:  # an error, too, leaves only when nobody is writing any more
+        for other in others:
+            other.exception()
+    return [mine[0], *(other.result() for other in others), *mine[1:]]
 
 
 def blocks(share: slice, nbytes: int, cache: int = _CACHE) -> Iterator[slice]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .engine import Array, Node, Vjp, is_grad_enabled
+from .engine import Array, Node, Vjp, recording
 from .engine import backward as _backward
 from .machine import matmul
 
@@ -24,7 +24,6 @@ _RANK = {bool_: 0, int64: 1, float32: 2, float64: 3}  # what a mixed operation p
 _ARRAYS = (np.ndarray, np.generic)
 _ONE_FLOAT = ({float32}, {float64})
 Dim = int | tuple[int, ...] | list[int] | None
-Scalar = bool | int | float
 
 generator = np.random.default_rng()  # behind randn, initialisation, dropout and shuffling
 
@@ -77,7 +76,7 @@ def wrap(array: Array) -> Tensor:
 def record(name: str, data: Array, *inputs: tuple[Tensor, Vjp]) -> Tensor:
     """The result `data` of an operation on `inputs`, each given with its vjp."""
     out = wrap(data)
-    if is_grad_enabled():
+    if recording.get():
         for tensor, _ in inputs:
             if tensor._requires_grad:
                 out.grad_fn, out._requires_grad = Node(name, *zip(*inputs, strict=True)), True
@@ -98,6 +97,8 @@ def _common_dtype(a: Tensor, b: Tensor) -> np.dtype[Any]:
 
 def _operands(a: Tensor, b: Any, least: Any = bool_) -> tuple[Tensor, Tensor]:
     """`a` and `b` as tensors of one dtype, which is `least` or a later one."""
+    if isinstance(b, Tensor) and a.data.dtype is b.data.dtype and least is bool_:
+        return a, b  # the usual case
     if isinstance(b, _ARRAYS):
         b = b.item() if isinstance(b, np.generic) else Tensor(b)
     if isinstance(b, Tensor):
@@ -399,7 +400,7 @@ class Tensor:
         y = np.maximum(self.data, self.data.dtype.type(0))
         return record("relu", y, (self, lambda g, y: gate(g, y.data)))
 
-    def clamp(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
+    def clamp(self, min: Any = None, max: Any = None) -> Tensor:
         """Limited to [min, max], either of which may be left out; derivative 1 on the border."""
         if min is None and max is None:
             raise ValueError("clamp() needs min, max or both")
@@ -486,7 +487,7 @@ class Tensor:
 
     @property
     def T(self) -> Tensor:
-        return self.transpose(0, 1) if self.ndim == 2 else self.permute(*range(self.ndim)[::-1])
+        return record("T", self.data.T, (self, lambda g, y: g.T))
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         if self.ndim == 0:
