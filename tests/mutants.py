@@ -712,6 +712,12 @@ FAULTS = [
     ),
     Fault("cross-entropy-no-samples", "functional", "max(used.size, 1)", "used.size"),
     Fault("cross-entropy-error-of-ignored", "functional", "labels[used & ~", "labels[~"),
+    Fault(
+        "cross-entropy-probabilities-dtype",
+        "functional",
+        "target.to(input.dtype) * (1",
+        "target * (1",
+    ),
     Fault("linear-many-axes", "functional", ".reshape(*input.shape[:-1], len(weight))", ""),
     Fault(
         "tensor-operands-usual-case", "tensor", "b.data.dtype and least is bool_:", "b.data.dtype:"
@@ -870,7 +876,7 @@ FAULTS = [
     ),
     Fault(
         "one-cycle-epochs",
-        'g["lr"]',
+        "lr_scheduler",
         "epochs * steps_per_epoch\n",
         "epochs + steps_per_epoch\n",
     ),
@@ -878,7 +884,7 @@ FAULTS = [
         "schedule-on-a-schedule",
         "lr_scheduler",
         'g.setdefault("initial_lr", g["lr"])',
-        'group["lr"]',
+        'g["lr"]',
     ),
     # --- optim ------------------------------------------------------------------------------------
     Fault("sgd-ascends", "optim", "p.data -= g * lr", "p.data += g * lr"),

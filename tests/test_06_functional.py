@@ -346,6 +346,21 @@ def test_float32_scores_give_a_float32_loss_and_gradient():
             assert loss.dtype == scores.grad.dtype == tg.float32
 
 
+@pytest.mark.parametrize(("scores", "target"), [("float32", "float64"), ("float64", "float32")])
+def test_probabilities_may_be_of_the_other_precision(scores, target):
+    """Loss and gradients are of the dtype of what they belong to; the values do not change."""
+    arrays = normal(3, 4).astype(scores), (np.abs(normal(3, 4, seed=1)) / 2).astype(target)
+    x, t = (tg.tensor(a, requires_grad=True) for a in arrays)
+    loss = F.cross_entropy(x, t)
+    loss.backward()
+    shifted = arrays[0].astype(float) - np.log(
+        np.exp(arrays[0].astype(float)).sum(1, keepdims=True)
+    )
+    np.testing.assert_allclose(loss.item(), -(arrays[1] * shifted).sum() / 3, rtol=1e-5)
+    assert (loss.dtype, x.grad.dtype, t.grad.dtype) == (x.dtype, x.dtype, t.dtype)
+    np.testing.assert_allclose(t.grad.numpy(), -shifted / 3, rtol=1e-5)
+
+
 @reductions
 @smoothings
 @weightings

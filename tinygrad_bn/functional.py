@@ -123,7 +123,7 @@ def cross_entropy(
     if target.is_floating_point():
         if target.shape != input.shape or ignore_index >= 0:
             raise ValueError(f"cross_entropy: {target.shape} for {input.shape}, {ignore_index=}")
-        smooth = target * (1 - label_smoothing) + share
+        smooth = target.to(input.dtype) * (1 - label_smoothing) + share
     else:
         expected = (input.shape[0], *input.shape[2:])
         if target.dtype != int64 or target.shape != expected:
@@ -134,7 +134,7 @@ def cross_entropy(
         smooth = wrap((one_hot * (1 - label_smoothing) + used * share).astype(input.dtype))
         if weight is not None or np.count_nonzero(used) < max(used.size, 1):
             divisor = float((one_hot * w).sum()) or math.nan
-            input = where(wrap(used), input, 0.0)  # even then, no gradient for an ignored one
+            input = where(wrap(used), input, 0.0)  # no gradient for the ignored, whatever they hold
     losses = _surprise(input, smooth if weight is None else smooth * w)
     return _reduced(losses.squeeze(0) if one else losses, reduction, divisor)
 
