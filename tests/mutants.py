@@ -332,32 +332,29 @@ FAULTS = [
     Fault(
         "conv-first-rows-again",
         "conv",
-        "yield taps[:, :, :, part],",
-        "yield taps[:, :, :, : part.stop - part.start],",
+        "((taps[:, :, :, r], r) for r",
+        "((taps[:, :, :, : r.stop - r.start], r) for r",
     ),
     Fault(
-        "conv-values-of-first-share",
+        "conv-values-of-first-rows",
         "conv",
-        "slice(part.start * row, part.stop * row)",
-        "slice((part.start - rows.start) * row, (part.stop - rows.start) * row)",
-    ),
-    Fault(
-        "conv-values-of-one-image", "conv", "row = math.prod(taps.shape[4:])", "row = taps.shape[4]"
+        "((taps[:, :, :, r], r) for r",
+        "((taps[:, :, :, r], slice(0, r.stop - r.start)) for r",
     ),
     Fault(
         "conv-groups-of-weights",
         "conv",
-        "w.data.reshape(self.groups, len(w) // self.groups, -1)",
-        "w.data.reshape(len(w) // self.groups, self.groups, -1).swapaxes(0, 1)",
+        "w.data.reshape(self.groups, 1, len(w) // self.groups, -1)",
+        "w.data.reshape(len(w) // self.groups, 1, self.groups, -1).swapaxes(0, 2)",
     ),
     Fault(
         "conv-groups-of-columns",
         "conv",
-        "met.reshape(self.groups, math.prod(met.shape[:3]) // self.groups, -1)",
-        "met.reshape(math.prod(met.shape[:3]) // self.groups, self.groups, -1).swapaxes(0, 1)",
+        "met.reshape(self.groups, k, met.shape[3], values)",
+        "met.reshape(k, self.groups, met.shape[3], values).swapaxes(0, 1)",
     ),
     Fault("conv-first-group-of-weights", "conv", "weights[i, :, share]", "weights[0, :, share]"),
-    Fault("conv-first-group-of-slopes", "conv", "slopes[i, :, here]", "slopes[0, :, here]"),
+    Fault("conv-first-group-of-slopes", "conv", "slopes[i, here]", "slopes[0, here]"),
     Fault(
         "conv-first-channels-of-weights",
         "conv",
@@ -404,8 +401,8 @@ FAULTS = [
     Fault(
         "conv-last-rows-only",
         "conv",
-        "sum(self._columns(met) @ slopes[:, here] for met, here in _by_rows(taps, rows))",
-        "[self._columns(met) @ slopes[:, here] for met, here in _by_rows(taps, rows)][-1]",
+        "sum((self._columns(met) @ slopes[:, r]).sum(1) for met, r in _by_row(taps, rows))",
+        "[(self._columns(met) @ slopes[:, r]).sum(1) for met, r in _by_row(taps, rows)][-1]",
     ),
     Fault(
         "conv-last-share-only",

@@ -108,11 +108,9 @@ def conv2d_naive(
     return y if b is None else y + b[:, None, None]
 
 
-def _by_rows(taps: Array, rows: slice) -> Iterator[tuple[Array, slice]]:
-    """A few rows of the output at a time: what they meet, which fits the cache; their values."""
-    row = math.prod(taps.shape[4:])
-    for part in blocks(rows, taps[:, :, :, :1].nbytes):
-        yield taps[:, :, :, part], slice(part.start * row, part.stop * row)
+def _by_row(taps: Array, rows: slice) -> Iterator[tuple[Array, slice]]:
+    """A few rows of the output at a time: what they meet, which fits the cache, and which rows."""
+    return ((taps[:, :, :, r], r) for r in blocks(rows, taps[:, :, :, :1].nbytes))
 
 
 def _each(taps: Array) -> Iterator[Array]:
@@ -131,22 +129,24 @@ class Convolution:
     groups: int
 
     def _rows(self, y: Array) -> Array:
-        """NCHW as (G, C/G, H · W · N)."""
-        return channel_rows(y).reshape(self.groups, y.shape[1] // self.groups, -1)
+        """NCHW as (G, H, C/G, W · N): a matrix for each row, for BLAS is faster with small ones."""
+        rows = channel_rows(y).reshape(self.groups, y.shape[1] // self.groups, y.shape[2], -1)
+        return rows.swapaxes(1, 2)
 
     def _columns(self, met: Array) -> Array:
-        """im2col: a matrix (G, K, values) with the K = C/G · KH · KW inputs of each value."""
-        return met.reshape(self.groups, math.prod(met.shape[:3]) // self.groups, -1)
+        """im2col: for each row the K = C/G · KH · KW inputs of its values, (G, rows, K, OW · N)."""
+        k, values = math.prod(met.shape[:3]) // self.groups, math.prod(met.shape[4:])
+        return met.reshape(self.groups, k, met.shape[3], values).swapaxes(1, 2)
 
     def output(self, x: Tensor, w: Tensor) -> Tensor:
         taps = self.window.taps(self.window.framed(x.data, 0))
-        weights = w.data.reshape(self.groups, len(w) // self.groups, -1)  # (G, O/G, K)
+        weights = w.data.reshape(self.groups, 1, len(w) // self.groups, -1)  # (G, 1, O/G, K)
         y = np.empty((len(w), *self.window.output, len(x)), x.dtype).transpose(3, 0, 1, 2)
         result = self._rows(y)  # a view: that is how y lies in memory
 
         def work(rows: slice) -> None:
-            for met, here in _by_rows(taps, rows):
-                np.matmul(weights, self._columns(met), out=result[:, :, here])
+            for met, here in _by_row(taps, rows):
+                np.matmul(weights, self._columns(met), out=result[:, here])
 
         parallel(work, taps.shape[3], 4 * taps[:, :, :, :1].nbytes)
         by_x = (x, lambda g, y: self.input_gradient(w, g))
@@ -154,10 +154,10 @@ class Convolution:
 
     def weight_gradient(self, x: Tensor, g: Tensor) -> Tensor:
         taps = self.window.taps(self.window.framed(x.data, 0))
-        slopes = self._rows(g.data).swapaxes(1, 2)  # (G, values, O/G)
+        slopes = self._rows(g.data).swapaxes(2, 3)  # (G, OH, OW · N, O/G)
 
         def work(rows: slice) -> Any:
-            return sum(self._columns(met) @ slopes[:, here] for met, here in _by_rows(taps, rows))
+            return sum((self._columns(met) @ slopes[:, r]).sum(1) for met, r in _by_row(taps, rows))
 
         total: Any = sum(parallel(work, taps.shape[3], 4 * taps[:, :, :, :1].nbytes))
         dw = total.swapaxes(1, 2).reshape(g.shape[1], -1, *self.window.kernel)
@@ -168,7 +168,7 @@ class Convolution:
         """Each value's gradient is handed back to the inputs that its column was copied from."""
         outputs, channels = len(w) // self.groups, w.shape[1]
         weights, slopes = w.data.reshape(self.groups, outputs, channels, -1), self._rows(g.data)
-        frame, inside = self.window.frame(len(slopes) * channels, len(g), g.dtype)
+        frame, inside = self.window.frame(self.groups * channels, len(g), g.dtype)
         frames = frame.reshape(self.groups, channels, *frame.shape[1:])
 
         def work(share: slice) -> None:
@@ -176,8 +176,8 @@ class Convolution:
                 frames[i, share] = 0
                 back = weights[i, :, share].reshape(outputs, -1).T  # (K, O/G)
                 taps = self.window.taps(frames[i, share])
-                for met, here in _by_rows(taps, slice(0, taps.shape[3])):
-                    columns = (back @ slopes[i, :, here]).reshape(met.shape)
+                for met, here in _by_row(taps, slice(0, taps.shape[3])):
+                    columns = (back @ slopes[i, here]).swapaxes(0, 1).reshape(met.shape)
                     for tap, part in zip(_each(met), _each(columns), strict=True):
                         tap += part
 
