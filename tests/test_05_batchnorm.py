@@ -131,6 +131,18 @@ def test_output_and_first_and_second_derivatives_are_pytorchs(torch, shape, affi
         assert_close(f, e)
 
 
+@shapes
+def test_a_retained_graph_is_walked_with_one_cotangent_after_another(shape):
+    """What was worked out for one is not handed out for the next."""
+    leaves = inputs(shape, affine=True)
+    y = normalized(*leaves)
+    for seed in (1, 2):
+        g = tg.tensor(normal(*shape, seed=seed))
+        found = tg.grad(y, leaves, g, retain_graph=True)
+        for f, e in zip(found, tg.grad(composed(*leaves), leaves, g), strict=True):
+            assert_close(f.numpy(), e.numpy())
+
+
 @pytest.mark.parametrize("asking", [0, 1, 2])
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_the_gradient_of_one_input_alone_is_what_it_is_among_the_others(asking, create_graph):
