@@ -58,8 +58,7 @@ def batch_norm_train(
 ) -> tuple[Tensor, Array, Array]:
     """Algorithm 1 as one operation on (N, C, …). Returns y, and the batch's μ and σ², (C,)."""
     rows = channel_rows(x.data)
-    c, m = rows.shape
-    y, ones = np.empty(rows.shape, rows.dtype), np.ones(m, rows.dtype)
+    (c, m), y, ones = rows.shape, np.empty_like(rows), np.ones(rows.shape[1], rows.dtype)
     mean, var, inv_std = np.empty((3, c, 1), rows.dtype)
     gamma = np.ones_like(mean) if weight is None else weight.data.reshape(c, 1)
 
@@ -79,23 +78,25 @@ def batch_norm_train(
 
     in_blocks(normalize, c, 2 * rows[:1].nbytes)
 
-    known: dict[Tensor, list[Tensor]] = {}  # asked for by each input, worked out once
+    inputs = {k: t for k, t in enumerate((x, weight, bias)) if t is not None}
+    known: dict[Tensor, Any] = {}  # asked for by each input, worked out once
 
     def gradient(g: Tensor, k: int) -> Any:
-        if is_grad_enabled():  # it is to be differentiated again: through the composed form
-            copies: Any = [None if t is None else t.clone() for t in (x, weight, bias)]
-            centred = copies[0] - per_channel(wrap(mean), x)
-            y = batch_norm_composed(centred, copies[1], copies[2], eps)
-            return grad(y, copies[k], g, create_graph=True)[0]
         if g not in known:
             known.clear()
-            slopes = channel_rows(g.data)
-            dx, *rest = closed_form(slopes, rows, mean, inv_std, gamma, x.requires_grad)
-            known[g] = [wrap(_unrows(dx, x.shape)), *map(wrap, rest)]
+            if is_grad_enabled():  # to be differentiated again: through the composed form
+                copies = {i: t.clone() for i, t in inputs.items()}
+                centred = copies[0] - per_channel(wrap(mean), x)
+                y = batch_norm_composed(centred, copies.get(1), copies.get(2), eps)
+                asked = {i: t for i, t in copies.items() if t.requires_grad}
+                known[g] = dict(zip(asked, grad(y, [*asked.values()], g, None, True), strict=True))
+            else:
+                slopes = channel_rows(g.data)
+                dx, *rest = closed_form(slopes, rows, mean, inv_std, gamma, x.requires_grad)
+                known[g] = [wrap(_unrows(dx, x.shape)), *map(wrap, rest)]
         return known[g][k]
 
-    given = ((t, k) for k, t in enumerate((x, weight, bias)) if t is not None)
-    towards = ((t, lambda g, _, k=k: gradient(g, k)) for t, k in given)
+    towards = ((t, lambda g, _, k=k: gradient(g, k)) for k, t in inputs.items())
     return record("batch_norm", _unrows(y, x.shape), *towards), mean[:, 0], var[:, 0]
 
 
@@ -117,9 +118,8 @@ def closed_form(
 
         ∂γ = Σ g·x̂        ∂β = Σ g        ∂x = γ/√(σ² + ε) · (g − ∂β/m − x̂·∂γ/m)
 
-    The bracket is a projection. Shifting or scaling the whole batch does not change x̂, so from g
-    the parts that would do so are removed: its mean, along 1, and its correlation with x̂.
-    Where nobody asks for ∂x (to_x=False), it is left unfinished.
+    The bracket is a projection: shifting or scaling the batch does not change x̂, so g loses its
+    mean, along 1, and its correlation with x̂. If nobody asks (to_x=False), ∂x is left unfinished.
     """
     (c, m), ones = x.shape, np.ones(x.shape[1], x.dtype)
     dx, dgamma, dbeta = np.empty(x.shape, x.dtype), np.empty(c, x.dtype), np.empty(c, x.dtype)

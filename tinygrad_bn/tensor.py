@@ -102,7 +102,7 @@ def _operands(a: Tensor, b: Any, least: Any = bool_) -> tuple[Tensor, Tensor]:
     if isinstance(b, _ARRAYS):
         b = b.item() if isinstance(b, np.generic) else Tensor(b)
     if isinstance(b, Tensor):
-        dtype = a.dtype if a.dtype is b.dtype else _common_dtype(a, b)
+        dtype = _common_dtype(a, b)
     elif isinstance(b, bool | int | float):
         kind = 2 if isinstance(b, float) else int(not isinstance(b, bool))
         dtype = a.dtype if _RANK[a.dtype] >= kind else (int64 if kind == 1 else float32)
