@@ -18,7 +18,7 @@ import numpy as np
 
 from tinygrad_bn import Tensor, grad, manual_seed, nn, no_grad, population_statistics, randn, tensor
 from tinygrad_bn.data import MNIST
-from tinygrad_bn.functional import batch_norm, cross_entropy
+from tinygrad_bn.nn.functional import batch_norm, cross_entropy
 from tinygrad_bn.optim import SGD
 
 BN = partial(nn.BatchNorm1d, 100)  # makes the BN of a hidden layer

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from tinygrad_bn import nn, no_grad, tensor
 from tinygrad_bn.data import MNIST
-from tinygrad_bn.functional import batch_norm, cross_entropy
+from tinygrad_bn.nn.functional import batch_norm, cross_entropy
 from tinygrad_bn.optim import SGD
 
 BATCH, WIDTH, THRESHOLD, HELD_BACK = 60, 100, 127, 5_000

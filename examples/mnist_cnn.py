@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from tinygrad_bn import manual_seed, nn, no_grad
 from tinygrad_bn.data import MNIST, DataLoader
-from tinygrad_bn.functional import cross_entropy
+from tinygrad_bn.nn.functional import cross_entropy
 from tinygrad_bn.optim import SGD, lr_scheduler
 
 HELD_BACK = 5_000  # training images on which the options below were chosen, never the test images

@@ -11,7 +11,7 @@ from gradcheck import gradcheck, gradgradcheck
 import tinygrad_bn as tg
 from tinygrad_bn import batchnorm, nn
 
-F = tg.functional
+F = tg.nn.functional
 
 
 # --- tools ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from oracle import around, assert_close, assert_same_as_torch, normal
 import tinygrad_bn as tg
 from tinygrad_bn.conv import conv2d_naive
 
-F = tg.functional
+F = tg.nn.functional
 TORCH_WARNING = "ignore:Using padding='same' with even kernel"  # it warns of a copy, no more
 
 

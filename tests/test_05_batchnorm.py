@@ -11,7 +11,7 @@ import tinygrad_bn as tg
 from tinygrad_bn import nn
 from tinygrad_bn.batchnorm import batch_norm_composed
 
-F = tg.functional
+F = tg.nn.functional
 SHAPES = [(5, 3), (2, 3), (4, 3, 5), (1, 3, 4), (3, 4, 2, 5), (1, 2, 3, 3), (6, 1)]
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
 affine_or_not = pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"])

@@ -16,7 +16,7 @@ import tinygrad_bn as tg
 from tinygrad_bn import batchnorm, nn
 
 CHECKS = bn_checks.checks()
-OWNERS = {"tg": tg, "functional": tg.functional, "batchnorm": batchnorm, "layer": nn.BatchNorm1d}
+OWNERS = {"tg": tg, "functional": tg.nn.functional, "batchnorm": batchnorm, "layer": nn.BatchNorm1d}
 
 
 def put(patch, where, make):

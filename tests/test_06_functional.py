@@ -9,7 +9,7 @@ from oracle import assert_close, assert_same_as_torch, normal
 
 import tinygrad_bn as tg
 
-F = tg.functional
+F = tg.nn.functional
 
 
 def leaf(*shape, seed=0):

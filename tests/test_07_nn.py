@@ -10,7 +10,7 @@ from gradcheck import gradcheck
 import tinygrad_bn as tg
 from tinygrad_bn import nn
 
-F = tg.functional
+F = tg.nn.functional
 
 
 def normal(*shape, seed=0):

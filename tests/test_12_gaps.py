@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import tinygrad_bn as tg
-from tinygrad_bn import functional as F
 from tinygrad_bn import nn
 from tinygrad_bn.data import DataLoader
-from tinygrad_bn.lr_scheduler import CosineAnnealingLR, StepLR
+from tinygrad_bn.nn import functional as F
 from tinygrad_bn.optim import SGD
+from tinygrad_bn.optim.lr_scheduler import CosineAnnealingLR, StepLR
 from tinygrad_bn.tensor import record
 
 
@@ -167,7 +167,7 @@ def test_a_convolution_names_the_dtypes_that_do_not_go_together():
 
 def test_a_star_import_brings_the_layers_and_the_functions():
     names: dict[str, object] = {}
-    exec("from tinygrad_bn.nn import *\nfrom tinygrad_bn.functional import *", names)
+    exec("from tinygrad_bn.nn import *\nfrom tinygrad_bn.nn.functional import *", names)
     assert {"Linear", "Conv2d", "BatchNorm2d", "Sequential", "Module", "relu", "conv2d"} <= set(
         names
     )

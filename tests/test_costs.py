@@ -15,7 +15,7 @@ import pytest
 import tinygrad_bn as tg
 from tinygrad_bn import nn
 
-F = tg.functional
+F = tg.nn.functional
 FILE = Path(__file__).parent.parent / "examples" / "benchmarks" / "costs.py"
 specification = importlib.util.spec_from_file_location("costs", FILE)
 costs = importlib.util.module_from_spec(specification)

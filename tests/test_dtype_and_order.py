@@ -15,8 +15,8 @@ from make_vectors import FOLDER, read, run
 from oracle import around, normal
 
 import tinygrad_bn as tg
-from tinygrad_bn import functional as F
 from tinygrad_bn import nn, optim
+from tinygrad_bn.nn import functional as F
 
 FILES = {path.stem: read(path)[1] for path in sorted(FOLDER.glob("*.npz"))}
 FLOATS = [np.float32, np.float64]

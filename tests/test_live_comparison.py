@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*lr_scheduler.step.*before.*optimizer.step:UserWarning"),
 ]
-FUNCTIONAL = {tg: tg.functional, torch: torch.nn.functional}
+FUNCTIONAL = {tg: tg.nn.functional, torch: torch.nn.functional}
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 DRAWN = Counter()  # cases that ran to their end, by test
 
@@ -994,20 +994,20 @@ EMPTY = {  # what PyTorch allows to be empty
     "cat": (lambda x, w: tg.cat([x, w[0, :, 0, :1].T]) ** 2, (0, 3)),
     "matmul": (lambda x, w: x @ w[0, :, 0], (0, 3)),
     "matmul over none": (lambda x, w: x.T @ x + w[0, :, 0, :1], (0, 3)),
-    "softmax": (lambda x, w: tg.functional.softmax(x, 1), (0, 3)),
-    "linear": (lambda x, w: tg.functional.linear(x, w[0, :, 0].T), (0, 3)),
-    "conv2d": (lambda x, w: tg.functional.conv2d(x, w, padding=1), (0, 3, 4, 4)),
-    "max_pool2d": (lambda x, w: tg.functional.max_pool2d(x, 2), (0, 3, 4, 4)),
-    "avg_pool2d": (lambda x, w: tg.functional.avg_pool2d(x, 2), (0, 3, 4, 4)),
+    "softmax": (lambda x, w: tg.nn.functional.softmax(x, 1), (0, 3)),
+    "linear": (lambda x, w: tg.nn.functional.linear(x, w[0, :, 0].T), (0, 3)),
+    "conv2d": (lambda x, w: tg.nn.functional.conv2d(x, w, padding=1), (0, 3, 4, 4)),
+    "max_pool2d": (lambda x, w: tg.nn.functional.max_pool2d(x, 2), (0, 3, 4, 4)),
+    "avg_pool2d": (lambda x, w: tg.nn.functional.avg_pool2d(x, 2), (0, 3, 4, 4)),
     "batch_norm": (
-        lambda x, w: tg.functional.batch_norm(x, None, None, w[0, :, 0, 0], training=True),
+        lambda x, w: tg.nn.functional.batch_norm(x, None, None, w[0, :, 0, 0], training=True),
         (0, 3, 2),
     ),
     "cross_entropy": (
-        lambda x, w: tg.functional.cross_entropy(x, tg.tensor(labels[:0]), reduction="sum"),
+        lambda x, w: tg.nn.functional.cross_entropy(x, tg.tensor(labels[:0]), reduction="sum"),
         (0, 3),
     ),
-    "mse_loss": (lambda x, w: tg.functional.mse_loss(x, x * x, reduction="sum"), (0, 3)),
+    "mse_loss": (lambda x, w: tg.nn.functional.mse_loss(x, x * x, reduction="sum"), (0, 3)),
 }
 
 

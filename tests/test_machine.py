@@ -49,7 +49,8 @@ for path in {paths}:
 """.replace("{paths}", repr([str(path) for path in OPENBLAS]))
 CONVOLUTION = """
 import tinygrad_bn as tg
-from tinygrad_bn import functional as F, machine
+from tinygrad_bn import machine
+from tinygrad_bn.nn import functional as F
 
 x, w = tg.randn(64, 8, 28, 28), tg.randn(16, 8, 3, 3, requires_grad=True)
 
@@ -62,7 +63,7 @@ TRAINING = """
 import threading
 import numpy as np, tinygrad_bn as tg
 from tinygrad_bn import nn
-from tinygrad_bn.functional import cross_entropy
+from tinygrad_bn.nn.functional import cross_entropy
 from tinygrad_bn.optim import SGD
 
 tg.manual_seed(0)

@@ -16,7 +16,7 @@ import tinygrad_bn as tg
 from tinygrad_bn import machine
 from tinygrad_bn.conv import conv2d_naive
 
-F = tg.functional
+F = tg.nn.functional
 LARGE = 1 << 40
 
 

@@ -14,8 +14,8 @@ import pytest
 from make_vectors import FOLDER, GRIDS, VERSION, computed, read, run
 
 import tinygrad_bn as tg
-from tinygrad_bn import functional as F
 from tinygrad_bn import nn
+from tinygrad_bn.nn import functional as F
 from tinygrad_bn.optim import lr_scheduler
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}

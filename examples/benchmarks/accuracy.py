@@ -23,7 +23,8 @@ LIBRARIES = ("tinygrad_bn", "PyTorch", "PyTorch channels_last")
 def library(name: str) -> Any:
     """What differs: names, and how arrays and batches become the library's own."""
     if name == "tinygrad_bn":
-        from tinygrad_bn import functional, nn, no_grad, optim
+        from tinygrad_bn import nn, no_grad, optim
+        from tinygrad_bn.nn import functional
 
         return SimpleNamespace(
             **{"nn": nn, "optim": optim, "F": functional, "no_grad": no_grad},

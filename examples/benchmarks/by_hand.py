@@ -133,7 +133,7 @@ def check(steps: int = 5) -> None:
     optimizer = tg.optim.SGD(model.parameters(), **SGD)
     for _ in range(steps):
         optimizer.zero_grad()
-        loss = tg.functional.cross_entropy(model(tg.tensor(x)), tg.tensor(y))
+        loss = tg.nn.functional.cross_entropy(model(tg.tensor(x)), tg.tensor(y))
         loss.backward()
         optimizer.step()
         np.testing.assert_allclose(mlp.step(x, y), loss.item(), rtol=1e-4)

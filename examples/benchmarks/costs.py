@@ -32,7 +32,7 @@ from unittest.mock import patch
 import numpy as np
 
 from tinygrad_bn import Tensor, machine, manual_seed, nn
-from tinygrad_bn.functional import cross_entropy
+from tinygrad_bn.nn.functional import cross_entropy
 from tinygrad_bn.optim import SGD, lr_scheduler
 
 FOLDER = Path(__file__).resolve().parent.parent

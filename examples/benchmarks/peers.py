@@ -65,7 +65,7 @@ def program(lib: Any, work: Work, model: Any, x: Any, y: Any) -> Call:
 
 def tinygrad_bn(work: Work, weights: dict[str, Any], x: Any, y: Any) -> Call:
     from tinygrad_bn import nn, no_grad, optim, tensor
-    from tinygrad_bn.functional import cross_entropy
+    from tinygrad_bn.nn.functional import cross_entropy
 
     model = network(nn, work)
     model.load_state_dict(weights)

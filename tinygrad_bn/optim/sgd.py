@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from . import lr_scheduler as lr_scheduler
-from .engine import Array, grad_mode
-from .nn import clear_grads
-from .tensor import Tensor, check_range
+from ..engine import Array, grad_mode
+from ..module import clear_grads
+from ..tensor import Tensor, check_range
 
 Group = dict[str, Any]
 

@@ -18,8 +18,8 @@ from typing import Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
 
-from . import functional as functional
-from . import functional as F
+
+from . import losses as F
 from .tensor import (
     Tensor, check_positive, check_range, float32, float64, generator, int64, ones, wrap, zeros,
 )  # fmt: skip

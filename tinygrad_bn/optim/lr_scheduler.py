@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .tensor import check_positive, check_range
+from ..tensor import check_positive, check_range
 
 
 class LRScheduler:
