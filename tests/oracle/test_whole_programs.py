@@ -15,7 +15,7 @@ import pytest
 import tinygrad_bn
 from tinygrad_bn.data import MNIST
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 STEPS, BATCH = 200, 8
 
 

@@ -1,6 +1,6 @@
-"""Write tests/vectors/*.npz: inputs, and what PyTorch 2.13 makes of them. Needs PyTorch.
+"""Write tests/oracle/vectors/*.npz: inputs, and what PyTorch 2.13 makes of them. Needs PyTorch.
 
-    python tests/make_vectors.py
+    python tests/support/make_vectors.py
 
 A case is a line of code that means the same in both libraries, with the arrays it is run on. `run`
 runs it under either: here under PyTorch, in test_vectors.py under tinygrad_bn, where the results
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-FOLDER = Path(__file__).parent / "vectors"
+FOLDER = Path(__file__).parents[1] / "oracle" / "vectors"
 VERSION = "2.13.0"
 FLOATS = ("float32", "float64")
 

@@ -5,6 +5,7 @@ takes its place while every check in bn_checks.py runs.
 """
 
 import copy
+import sys
 from functools import cache
 
 import bn_checks
@@ -20,9 +21,14 @@ OWNERS = {"tg": tg, "functional": tg.nn.functional, "batchnorm": batchnorm, "lay
 
 
 def put(patch, where, make):
-    """Replace the function `where` stands by what `make` makes of it."""
+    """Replace the function `where` stands, and wherever else it was imported, by `make` of it."""
     owner, name = where.split(".")
-    patch.setattr(OWNERS[owner], name, make(getattr(OWNERS[owner], name)))
+    right = getattr(OWNERS[owner], name)
+    wrong = make(right)
+    patch.setattr(OWNERS[owner], name, wrong)
+    for path, module in list(sys.modules.items()):
+        if path.startswith("tinygrad_bn") and getattr(module, name, None) is right:
+            patch.setattr(module, name, wrong)
 
 
 def fails(check):

@@ -16,7 +16,7 @@ import tinygrad_bn as tg
 from tinygrad_bn import nn
 
 F = tg.nn.functional
-FILE = Path(__file__).parent.parent / "examples" / "benchmarks" / "costs.py"
+FILE = Path(__file__).parents[2] / "examples" / "benchmarks" / "costs.py"
 specification = importlib.util.spec_from_file_location("costs", FILE)
 costs = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(costs)
