@@ -452,6 +452,14 @@ def test_an_error_inside_a_vjp_leaves_grads_and_recording_alone():
     assert tg.is_grad_enabled()
 
 
+def test_a_gradient_of_another_dtype_is_refused_and_names_the_operation():
+    x = tg.ones(2, requires_grad=True)
+    y = record("careless", x.data * 2, (x, lambda g, y: g.double() * 2))
+    with pytest.raises(RuntimeError, match="careless: float64 gradient for float32 input"):
+        y.sum().backward()
+    assert x.grad is None
+
+
 # --- no_grad ------------------------------------------------------------------------------------
 
 

@@ -317,6 +317,18 @@ def test_large_integers_and_bools_are_computed_as_small_ones(dtype):
 
 
 @pytest.mark.parametrize(
+    "operation",
+    [lambda a, b: a + b, lambda a, b: a - b, lambda a, b: a * b, lambda a, b: a / b],
+    ids="+-*/",
+)
+def test_a_large_row_is_repeated_down_a_column(operation):
+    row, column = np.arange(1.0, 20_001).reshape(1, -1), np.array([[1.0], [2.0], [4.0]])
+    for a, b in ((row, column), (column, row)):
+        found = operation(tg.tensor(a), tg.tensor(b)).numpy()
+        np.testing.assert_array_equal(found, operation(a, b), strict=True)
+
+
+@pytest.mark.parametrize(
     "keep",
     [
         lambda y: y.data[3:5],
@@ -421,6 +433,15 @@ def test_an_index_used_twice_gets_both_gradients():
     assert_array_equal(x.grad.data, [101.0, 0.0, 10.0])
 
 
+@pytest.mark.parametrize("squeeze", [lambda x: x.squeeze(), lambda x: x.squeeze((0, 2))])
+def test_squeezing_leaves_axes_of_size_0(squeeze):
+    x = tg.zeros(0, 3, 1, requires_grad=True)
+    y = squeeze(x)
+    assert y.shape == (0, 3)
+    y.sum().backward()
+    assert x.grad.shape == (0, 3, 1)
+
+
 # --- construction ------------------------------------------------------------------------------
 
 
@@ -493,6 +514,13 @@ def test_requires_grad_is_switched_on_leaves_only():
     with pytest.raises(RuntimeError, match="detach"):
         y.requires_grad = False
     assert not x.requires_grad_(False).requires_grad
+
+
+def test_requires_grad_takes_true_or_false_and_nothing_like_it():
+    x = tg.ones(2)
+    with pytest.raises(TypeError, match="requires_grad must be True or False, not 1"):
+        x.requires_grad = 1
+    assert x.requires_grad is False
 
 
 @pytest.mark.parametrize(
@@ -710,6 +738,23 @@ def test_the_first_of_equals_is_named(expression, torch):
     ours, theirs = (eval(f"x.{expression}", {"x": m.tensor(values)}) for m in (tg, torch))
     assert (ours.dtype, ours.shape) == like(theirs)
     assert_array_equal(ours.data, array(theirs))
+
+
+@pytest.mark.parametrize("name", ["max", "min"])
+@pytest.mark.parametrize("dim", [0, -1])
+def test_a_number_is_its_own_extreme_at_index_0(name, dim):
+    x = tg.tensor(3.0, requires_grad=True)
+    values, indices = getattr(x, name)(dim)
+    assert values.item() == 3
+    assert (indices.item(), indices.shape, indices.dtype) == (0, (), tg.int64)
+    (5 * values).backward()
+    assert x.grad.item() == 5
+
+
+def test_the_variance_of_no_values_is_not_a_number_whatever_the_correction():
+    with np.errstate(invalid="ignore"):
+        for correction in (0, 1, 2):
+            assert np.isnan(tg.zeros(0).var(correction=correction).item())
 
 
 def test_the_derivative_on_a_border_is_pytorchs(torch):
@@ -1005,6 +1050,16 @@ def test_errors_name_what_was_wrong(expression, error, named):
     for word in named:
         assert any(w in message for w in word.split("|")), message
     assert x.tolist() == [[1.0] * 3] * 2
+
+
+@pytest.mark.parametrize("name", ["max", "min", "argmax"])
+def test_the_extreme_of_nothing_is_an_error_that_says_so(name):
+    nothing = tg.zeros(0, 3)
+    for dim in (None, 0):
+        with pytest.raises(IndexError, match=rf"{name}\(dim={dim}\).*\(0, 3\)"):
+            getattr(nothing, name)(dim)
+    found = getattr(nothing, name)(1)
+    assert (found if name == "argmax" else found.values).shape == (0,)
 
 
 def test_ieee_results_match_pytorchs(torch):

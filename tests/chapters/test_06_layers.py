@@ -1,13 +1,15 @@
-"""Linear maps, activations, losses and dropout: by hand, by difference quotients, by PyTorch."""
+"""Linear maps, activations and dropout; then what holds for every layer, of later chapters too."""
 
 import math
 
 import numpy as np
 import pytest
 from gradcheck import gradcheck, gradgradcheck
+from models import define_nested
 from oracle import assert_close, assert_same_as_torch, normal
 
 import tinygrad_bn as tg
+from tinygrad_bn import nn
 
 F = tg.nn.functional
 
@@ -117,356 +119,6 @@ def test_relu_has_slope_0_at_0():
     assert x.grad.tolist() == [0, 0, 11]
 
 
-# --- softmax ----------------------------------------------------------------------------------
-
-softmax_cases = pytest.mark.parametrize(
-    ("shape", "dim"), [((4,), 0), ((3, 4), 1), ((3, 4), 0), ((3, 4), -2), ((2, 3, 4), 1)]
-)
-
-
-@softmax_cases
-def test_softmax_is_its_formula(shape, dim):
-    x = normal(*shape)
-    e = np.exp(x)
-    expected = e / e.sum(dim, keepdims=True)
-    assert_close(F.softmax(tg.tensor(x), dim).numpy(), expected)
-    assert_close(F.log_softmax(tg.tensor(x), dim).numpy(), np.log(expected))
-
-
-@softmax_cases
-@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
-def test_softmax_and_its_gradient_are_pytorchs(torch, name, shape, dim):
-    assert_same_as_torch(
-        torch,
-        lambda x: getattr(F, name)(x, dim),
-        lambda x: getattr(torch.nn.functional, name)(x, dim),
-        3 * normal(*shape),
-    )
-
-
-@softmax_cases
-@pytest.mark.parametrize("function", [F.softmax, F.log_softmax])
-def test_derivatives_of_softmax_are_difference_quotients(function, shape, dim):
-    assert gradcheck(lambda x: function(x, dim), leaf(*shape))
-    assert gradgradcheck(lambda x: function(x, dim), leaf(*shape))
-
-
-def test_softmax_of_huge_scores_neither_overflows_nor_loses_its_logarithm():
-    x = tg.tensor([[1e4, 0.0, -1e4], [-1e30, -1e30, -1e30]])
-    third = 1 / 3
-    np.testing.assert_allclose(F.softmax(x, 1).numpy(), [[1, 0, 0], [third] * 3], rtol=1e-6)
-    expected = [[0, -1e4, -2e4], [-math.log(3)] * 3]
-    np.testing.assert_allclose(F.log_softmax(x, 1).numpy(), expected, rtol=1e-6)
-
-
-def test_a_score_of_minus_infinity_is_a_probability_of_0():
-    """The usual way of masking a class."""
-    x = tg.tensor([0.0, -math.inf, 0.0])
-    assert F.softmax(x, 0).tolist() == [0.5, 0, 0.5]
-    assert F.log_softmax(x, 0).tolist()[1] == -math.inf
-
-
-@pytest.mark.parametrize("function", [F.softmax, F.log_softmax])
-def test_a_wrong_softmax_is_refused_by_name(function):
-    with pytest.raises((IndexError, ValueError), match="2"):
-        function(tg.zeros(3, 4), 2)
-    with pytest.raises((TypeError, ValueError), match="int64"):
-        function(tg.arange(3), 0)
-
-
-# --- losses -----------------------------------------------------------------------------------
-
-reductions = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-score_shapes = pytest.mark.parametrize("shape", [(5,), (4, 5), (3, 5, 2), (2, 5, 3, 2)], ids=str)
-smoothings = pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 1.0])
-weightings = pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
-
-
-def labels_for(shape, classes=5, ignore=None):
-    """Class indices for scores of `shape`, every third of them ignored if asked."""
-    labels = np.random.default_rng(7).integers(0, classes, shape[:1] * (len(shape) > 1) + shape[2:])
-    if ignore is not None and labels.ndim:
-        labels.flat[::3] = ignore
-    return labels
-
-
-def probabilities_for(shape):
-    e = np.exp(normal(*shape, seed=8))
-    return e / e.sum(0 if len(shape) == 1 else 1, keepdims=True)
-
-
-CLASS_WEIGHTS = np.array([0.5, 2.0, 0.0, 1.0, 3.0])
-
-
-def cross_entropy_by_definition(x, target, weight, ignore_index, reduction, label_smoothing):
-    """Sample by sample, from PyTorch's documentation."""
-    if x.ndim == 1:
-        x, target = x[None], np.asarray(target)[None]
-    classes = x.shape[1]
-    indices = target.dtype.kind == "i"
-    places = np.moveaxis(x, 1, -1)[..., 0].shape
-    losses, total = np.zeros(places), 0.0
-    for at in np.ndindex(places):
-        scores = x[(at[0], slice(None), *at[1:])]
-        logp = [s - math.log(sum(math.exp(v) for v in scores)) for s in scores]
-        if indices:
-            label = target[at]
-            if label == ignore_index:
-                continue
-            t = [float(c == label) for c in range(classes)]
-            total += weight[label]
-        else:
-            t = target[(at[0], slice(None), *at[1:])]
-            total += 1
-        t = [(1 - label_smoothing) * p + label_smoothing / classes for p in t]
-        losses[at] = -sum(weight[c] * t[c] * logp[c] for c in range(classes))
-    if reduction == "none":
-        return losses
-    return losses.sum() / (total if reduction == "mean" else 1)
-
-
-@reductions
-@smoothings
-@weightings
-@pytest.mark.parametrize("kind", ["indices", "ignoring 2", "ignoring -100", "probabilities"])
-@pytest.mark.parametrize("shape", [(4, 5), (3, 5, 2)])
-def test_cross_entropy_is_its_definition(shape, kind, weighted, label_smoothing, reduction):
-    ignore = {"ignoring 2": 2, "ignoring -100": -100}.get(kind)
-    x = normal(*shape)
-    target = probabilities_for(shape) if kind == "probabilities" else labels_for(shape, 5, ignore)
-    options = {
-        "ignore_index": -100 if ignore is None else ignore,
-        "reduction": reduction,
-        "label_smoothing": label_smoothing,
-    }
-    w = CLASS_WEIGHTS if weighted else np.ones(5)
-    found = F.cross_entropy(
-        tg.tensor(x), tg.tensor(target), tg.tensor(w) if weighted else None, **options
-    )
-    expected = cross_entropy_by_definition(x, target, w, **options)
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12, atol=1e-12)
-
-
-@reductions
-@smoothings
-@weightings
-@score_shapes
-@pytest.mark.parametrize("ignore", [None, 2, -100])
-def test_cross_entropy_of_class_indices_is_pytorchs(
-    torch, shape, weighted, label_smoothing, reduction, ignore
-):
-    labels = labels_for(shape, 5, ignore)
-    options = {"reduction": reduction, "label_smoothing": label_smoothing}
-    if ignore is not None:
-        options["ignore_index"] = ignore
-    assert_same_as_torch(
-        torch,
-        lambda x: F.cross_entropy(
-            x, tg.tensor(labels), tg.tensor(CLASS_WEIGHTS) if weighted else None, **options
-        ),
-        lambda x: torch.nn.functional.cross_entropy(
-            x, torch.tensor(labels), torch.tensor(CLASS_WEIGHTS) if weighted else None, **options
-        ),
-        normal(*shape),
-    )
-
-
-@reductions
-@smoothings
-@weightings
-@score_shapes
-def test_cross_entropy_of_class_probabilities_is_pytorchs(
-    torch, shape, weighted, label_smoothing, reduction
-):
-    """They may want a gradient, too (distillation)."""
-    options = {"reduction": reduction, "label_smoothing": label_smoothing}
-    assert_same_as_torch(
-        torch,
-        lambda x, t: F.cross_entropy(
-            x, t, tg.tensor(CLASS_WEIGHTS) if weighted else None, **options
-        ),
-        lambda x, t: torch.nn.functional.cross_entropy(
-            x, t, torch.tensor(CLASS_WEIGHTS) if weighted else None, **options
-        ),
-        normal(*shape),
-        probabilities_for(shape),
-    )
-
-
-def test_cross_entropy_of_a_worked_example():
-    """Scores 0, ln 2, ln 5: probabilities 1/8, 2/8, 5/8."""
-    scores = tg.tensor([[0.0, math.log(2), math.log(5)]] * 2, dtype=tg.float64, requires_grad=True)
-    loss = F.cross_entropy(scores, tg.tensor([1, 2]))
-    assert loss.item() == pytest.approx((math.log(4) + math.log(8 / 5)) / 2, abs=1e-15)
-    loss.backward()  # (probability - one hot) / 2
-    np.testing.assert_allclose(
-        scores.grad.numpy(), np.array([[1, -6, 5], [1, 2, -3]]) / 16, atol=1e-15
-    )
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"weight": tg.tensor(CLASS_WEIGHTS[:3])},
-        {"label_smoothing": 0.2, "ignore_index": 1},
-        {"reduction": "none"},
-    ],
-)
-def test_derivatives_of_cross_entropy_are_difference_quotients(options):
-    labels = tg.tensor([2, 1, 0])
-    scores = leaf(3, 3)
-    assert gradcheck(lambda x: F.cross_entropy(x, labels, **options), scores)
-    assert gradgradcheck(lambda x: F.cross_entropy(x, labels, **options), scores)
-
-
-def test_huge_scores_give_a_finite_loss_and_gradient_in_float32():
-    scores = tg.tensor([[1e4, -1e4], [1e4, -1e4]], requires_grad=True)
-    loss = F.cross_entropy(scores, tg.tensor([0, 1]), reduction="none")
-    assert loss.tolist() == [0, 2e4]
-    (g,) = tg.grad(loss, scores, tg.tensor([3.0, 5.0]))
-    assert g.tolist() == [[0, 0], [5, -5]]
-
-
-def test_a_class_masked_with_minus_infinity_costs_nothing_unless_it_is_the_label():
-    scores = tg.tensor([[0.0, -math.inf, 0.0]], requires_grad=True)
-    loss = F.cross_entropy(scores, tg.tensor([0]))
-    assert loss.item() == pytest.approx(math.log(2))
-    loss.backward()
-    assert scores.grad.tolist() == [[-0.5, 0, 0.5]]
-    assert F.cross_entropy(scores, tg.tensor([1])).item() == math.inf
-
-
-def test_float32_scores_give_a_float32_loss_and_gradient():
-    for target in (tg.tensor([1, 0]), tg.tensor([[0.5, 0.5], [1.0, 0.0]])):
-        for weight in (None, tg.tensor([1.0, 2.0])):
-            scores = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
-            loss = F.cross_entropy(scores, target, weight, label_smoothing=0.1)
-            loss.backward()
-            assert loss.dtype == scores.grad.dtype == tg.float32
-
-
-@pytest.mark.parametrize(("scores", "target"), [("float32", "float64"), ("float64", "float32")])
-def test_probabilities_may_be_of_the_other_precision(scores, target):
-    """Loss and gradients are of the dtype of what they belong to; the values do not change."""
-    arrays = normal(3, 4).astype(scores), (np.abs(normal(3, 4, seed=1)) / 2).astype(target)
-    x, t = (tg.tensor(a, requires_grad=True) for a in arrays)
-    loss = F.cross_entropy(x, t)
-    loss.backward()
-    shifted = arrays[0].astype(float) - np.log(
-        np.exp(arrays[0].astype(float)).sum(1, keepdims=True)
-    )
-    np.testing.assert_allclose(loss.item(), -(arrays[1] * shifted).sum() / 3, rtol=1e-5)
-    assert (loss.dtype, x.grad.dtype, t.grad.dtype) == (x.dtype, x.dtype, t.dtype)
-    np.testing.assert_allclose(t.grad.numpy(), -shifted / 3, rtol=1e-5)
-
-
-@reductions
-@smoothings
-@weightings
-def test_an_ignored_sample_costs_nothing_whatever_its_scores_are(
-    reduction, label_smoothing, weighted
-):
-    """Not even NaN or an infinity gets past: loss and gradient are those of the others alone."""
-    scores, used = normal(5, 5), [0, 2]
-    scores[1], scores[3], scores[4] = math.nan, -math.inf, [math.inf, 0, -math.inf, math.nan, 1]
-    weight = tg.tensor(CLASS_WEIGHTS) if weighted else None
-    options = {"reduction": reduction, "label_smoothing": label_smoothing}
-    every, others = (tg.tensor(a, requires_grad=True) for a in (scores, scores[used]))
-    loss = F.cross_entropy(every, tg.tensor([1, -100, 4, -100, -100]), weight, **options)
-    expected = F.cross_entropy(others, tg.tensor([1, 4]), weight, **options)
-    g = normal(5, seed=9) if reduction == "none" else np.array(3.0)
-    loss.backward(tg.tensor(g))
-    expected.backward(tg.tensor(g[used] if reduction == "none" else g))
-    if reduction == "none":
-        assert loss[[1, 3, 4]].tolist() == [0, 0, 0]
-        loss = loss[used]
-    assert_close(loss.detach().numpy(), expected.detach().numpy())
-    assert_close(every.grad.numpy()[used], others.grad.numpy())
-    assert every.grad[[1, 3, 4]].tolist() == [[0] * 5] * 3
-
-
-@reductions
-@pytest.mark.parametrize("score", [0.0, math.nan, math.inf])
-def test_a_batch_of_ignored_samples_alone_gets_a_gradient_of_0(reduction, score):
-    """Also through the mean, which is NaN."""
-    scores = tg.tensor([[score] * 3] * 2, requires_grad=True)
-    loss = F.cross_entropy(scores, tg.tensor([-100, -100]), reduction=reduction)
-    loss.sum().backward()
-    np.testing.assert_equal(loss.sum().item(), math.nan if reduction == "mean" else 0)
-    assert scores.grad.tolist() == [[0] * 3] * 2
-
-
-@pytest.mark.filterwarnings("ignore:invalid value")  # 0/0 is what is asked for here
-def test_the_mean_of_no_losses_is_nan_as_in_pytorch():
-    scores, ignored = tg.zeros(2, 3), tg.tensor([-100, -100])
-    assert math.isnan(F.cross_entropy(scores, ignored).item())
-    weightless = tg.tensor([0.0, 1.0, 1.0])
-    assert math.isnan(F.cross_entropy(scores, tg.tensor([0, 0]), weightless).item())
-    assert F.cross_entropy(scores, ignored, reduction="sum").item() == 0
-    assert F.cross_entropy(scores, ignored, reduction="none").tolist() == [0, 0]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        ({"target": tg.tensor([0, 3])}, r"\b3\b.*\[0, 3\)"),
-        ({"target": tg.tensor([0, -1])}, r"-1\b"),
-        ({"target": tg.tensor([0, -100]), "ignore_index": -1}, "-100"),
-        ({"target": tg.tensor([-100, 7])}, r"\b7\b"),  # not the ignored one before it
-        ({"target": tg.tensor([0, 1, 2])}, r"\(3,\)"),
-        ({"target": tg.tensor([[0, 1]])}, r"\(1, 2\)"),
-        ({"target": tg.tensor([True, False])}, "bool"),
-        ({"target": tg.tensor([0.0, 1.0])}, r"\(2,\)"),
-        ({"weight": tg.ones(2)}, r"(?=.*weight)(?=.*\(3,\))(?=.*\(2,\))"),
-        ({"weight": tg.ones(3, dtype=tg.float64)}, "float64"),
-        ({"reduction": "average"}, "'average'"),
-        ({"label_smoothing": -0.1}, r"label_smoothing.*-0\.1"),
-        ({"label_smoothing": 1.5}, r"label_smoothing.*1\.5"),
-        ({"label_smoothing": math.nan}, "label_smoothing.*nan"),
-        ({"input": tg.zeros(2, 3, dtype=tg.int64)}, "int64"),
-        ({"input": tg.tensor(1.0)}, r"\(\)"),
-    ],
-)
-def test_a_wrong_cross_entropy_is_refused_by_name(arguments, named):
-    right = {"input": tg.zeros(2, 3), "target": tg.tensor([0, 1])}
-    F.cross_entropy(**right)
-    with pytest.raises((TypeError, ValueError), match=named):
-        F.cross_entropy(**right | arguments)
-
-
-@reductions
-def test_mean_squared_error_by_hand(reduction):
-    x, t = tg.tensor([[1.0, 2.0], [3.0, 5.0]]), tg.tensor([[1.0, 0.0], [0.0, 1.0]])
-    expected = {"mean": 29 / 4, "sum": 29, "none": [[0, 4], [9, 16]]}[reduction]
-    assert F.mse_loss(x, t, reduction=reduction).tolist() == expected
-    assert F.mse_loss(x, t).item() == 29 / 4  # the mean is the default
-
-
-@reductions
-def test_mean_squared_error_and_its_gradients_are_pytorchs(torch, reduction):
-    assert_same_as_torch(
-        torch,
-        lambda x, t: F.mse_loss(x, t, reduction=reduction),
-        lambda x, t: torch.nn.functional.mse_loss(x, t, reduction=reduction),
-        normal(3, 4),
-        normal(3, 4, seed=1),
-    )
-
-
-def test_derivatives_of_mean_squared_error_are_difference_quotients():
-    assert gradcheck(F.mse_loss, (leaf(2, 3), leaf(2, 3, seed=1)))
-    assert gradgradcheck(F.mse_loss, (leaf(2, 3), leaf(2, 3, seed=1)))
-
-
-def test_a_wrong_mean_squared_error_is_refused_by_name():
-    """(N, 1) against (N,) would silently become an (N, N) of differences."""
-    with pytest.raises(ValueError, match=r"(?=.*\(3, 1\))(?=.*\(3,\))"):
-        F.mse_loss(tg.zeros(3, 1), tg.zeros(3))
-    with pytest.raises(ValueError, match="'avg'"):
-        F.mse_loss(tg.zeros(3), tg.zeros(3), reduction="avg")
-
-
 # --- dropout ----------------------------------------------------------------------------------
 
 
@@ -532,7 +184,195 @@ def test_dropout_of_integers_is_refused_by_name():
         F.dropout(tg.arange(4), 0.3)
 
 
-def test_convolution_pooling_and_batch_normalization_are_found_here_as_in_pytorch():
-    for name in ("conv2d", "max_pool2d", "avg_pool2d", "batch_norm"):
-        assert callable(getattr(F, name))
-    assert tg.nn.functional is F
+# --- every layer: how it prints -------------------------------------------------------------------
+
+
+LAYERS = {
+    "Linear": lambda nn: nn.Linear(2, 3),
+    "Linear without bias": lambda nn: nn.Linear(2, 3, bias=False),
+    "Conv2d": lambda nn: nn.Conv2d(4, 6, 3),
+    "Conv2d with everything": lambda nn: nn.Conv2d(
+        4, 6, (3, 2), (2, 1), (1, 0), (1, 2), groups=2, bias=False
+    ),
+    "Conv2d same": lambda nn: nn.Conv2d(4, 6, 3, padding="same"),
+    "BatchNorm1d": lambda nn: nn.BatchNorm1d(5),
+    "BatchNorm1d without bias": lambda nn: nn.BatchNorm1d(5, bias=False),
+    "BatchNorm2d": lambda nn: nn.BatchNorm2d(5, 1e-3, None, False, False),
+    "ReLU": lambda nn: nn.ReLU(),
+    "Sigmoid": lambda nn: nn.Sigmoid(),
+    "Tanh": lambda nn: nn.Tanh(),
+    "Softmax": lambda nn: nn.Softmax(1),
+    "LogSoftmax": lambda nn: nn.LogSoftmax(dim=-1),
+    "MaxPool2d": lambda nn: nn.MaxPool2d(2),
+    "MaxPool2d with everything": lambda nn: nn.MaxPool2d((3, 2), 2, 1, 2),
+    "AvgPool2d": lambda nn: nn.AvgPool2d(3, stride=(1, 2), padding=1),
+    "Flatten": lambda nn: nn.Flatten(),
+    "Dropout": lambda nn: nn.Dropout(0.25),
+    "Identity": lambda nn: nn.Identity(3, anything=4),
+    "CrossEntropyLoss": lambda nn: nn.CrossEntropyLoss(),
+    "MSELoss": lambda nn: nn.MSELoss(),
+    "Sequential of nothing": lambda nn: nn.Sequential(),
+    "nested Sequential": lambda nn: nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.Sequential(nn.ReLU(), nn.Sequential(nn.Tanh())), nn.Flatten()
+    ),
+}
+
+
+def text_of(theirs):
+    """What PyTorch prints, without the two options that do not exist here."""
+    return repr(theirs).replace(", inplace=False", "").replace(", ceil_mode=False", "")
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
+def test_a_layer_prints_as_in_pytorch(torch, make):
+    assert repr(make(nn)) == text_of(make(torch.nn))
+
+
+def test_a_model_of_every_layer_prints_as_in_pytorch(torch):
+    def build(nn):
+        return nn.Sequential(*(make(nn) for make in LAYERS.values()), define_nested(nn))
+
+    assert repr(build(nn)) == text_of(build(torch.nn))
+
+
+# --- every layer: how it starts -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "fan_in"),
+    [
+        (lambda: nn.Linear(400, 300), 400),
+        (lambda: nn.Conv2d(16, 64, (3, 5)), 16 * 15),
+        (lambda: nn.Conv2d(64, 256, 3, groups=8), 8 * 9),
+    ],
+)
+def test_weights_start_uniform_within_one_over_the_root_of_fan_in(make, fan_in):
+    layer, bound = make(), 1 / math.sqrt(fan_in)
+    for p in layer.parameters():
+        values = p.detach().numpy().ravel()
+        assert p.dtype == tg.float32
+        assert np.abs(values).max() <= bound
+        assert np.abs(values).max() > bound * (1 - 20 / values.size)
+        # the mean of n uniform values has sd bound/√(3n); that of their squares bound²·√(4/45n)
+        assert abs(values.mean()) < 5 * bound / math.sqrt(3 * values.size)
+        expected, spread = bound**2 / 3, bound**2 * math.sqrt(4 / 45 / values.size)
+        assert abs((values.astype(float) ** 2).mean() - expected) < 5 * spread
+
+
+def test_initial_weights_repeat_with_the_seed():
+    def build(seed):
+        tg.manual_seed(seed)
+        state = nn.Sequential(nn.Linear(3, 4), nn.Conv2d(2, 4, 3)).state_dict()
+        return [value.tolist() for value in state.values()]
+
+    assert build(5) == build(5)
+    assert all(a != b for a, b in zip(build(5), build(6), strict=True))
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
+def test_a_layer_starts_with_the_shapes_of_pytorch(torch, make):
+    def shapes(state):
+        return {name: tuple(value.shape) for name, value in state.items()}
+
+    assert shapes(make(nn).state_dict()) == shapes(make(torch.nn).state_dict())
+
+
+# --- every layer: at work -------------------------------------------------------------------------
+
+
+FORWARD = {  # name: (layer in either library, shape of a batch, may the batch axis be left out)
+    "Linear": (lambda nn: nn.Linear(4, 3), (2, 4), True),
+    "Linear on more axes": (lambda nn: nn.Linear(4, 3), (2, 3, 4), False),
+    "Conv2d": (lambda nn: nn.Conv2d(4, 2, 3, (2, 1), (1, 2), (1, 2), 2), (2, 4, 7, 6), True),
+    "Conv2d same": (lambda nn: nn.Conv2d(4, 2, 3, padding="same"), (2, 4, 7, 6), True),
+    "BatchNorm1d": (lambda nn: nn.BatchNorm1d(4), (5, 4), False),
+    "BatchNorm1d on signals": (lambda nn: nn.BatchNorm1d(4), (3, 4, 6), False),
+    "BatchNorm1d without bias": (lambda nn: nn.BatchNorm1d(4, bias=False), (5, 4), False),
+    "BatchNorm2d": (lambda nn: nn.BatchNorm2d(4), (3, 4, 3, 2), False),
+    "BatchNorm2d without bias": (lambda nn: nn.BatchNorm2d(4, bias=False), (3, 4, 3, 2), False),
+    "ReLU": (lambda nn: nn.ReLU(), (3, 4), True),
+    "Sigmoid": (lambda nn: nn.Sigmoid(), (3, 4), True),
+    "Tanh": (lambda nn: nn.Tanh(), (3, 4), True),
+    "Softmax": (lambda nn: nn.Softmax(-1), (3, 4), True),
+    "LogSoftmax": (lambda nn: nn.LogSoftmax(-1), (3, 4), True),
+    "MaxPool2d": (lambda nn: nn.MaxPool2d(3, 2, 1, 2), (2, 3, 6, 7), True),
+    "AvgPool2d": (lambda nn: nn.AvgPool2d(3, 2, 1), (2, 3, 6, 7), True),
+    "Flatten": (lambda nn: nn.Flatten(), (2, 3, 4, 5), False),
+    "Flatten the middle": (lambda nn: nn.Flatten(1, 2), (2, 3, 4, 5), False),
+    "Identity": (lambda nn: nn.Identity(), (2, 3), True),
+    "Dropout in evaluation": (lambda nn: nn.Dropout(0.5).eval(), (2, 3), True),
+}
+
+
+forward_cases = pytest.mark.parametrize(
+    ("make", "shape", "unbatched"), FORWARD.values(), ids=FORWARD.keys()
+)
+
+
+@forward_cases
+def test_a_layer_and_its_gradients_are_pytorchs(torch, make, shape, unbatched):
+    ours, theirs = make(nn).double(), make(torch.nn).double()
+    ours.load_state_dict(theirs.state_dict())
+    x = normal(*shape)
+    for array in (x, x[0]) if unbatched else (x,):
+        mine, other = tg.tensor(array, requires_grad=True), torch.tensor(array, requires_grad=True)
+        y, t = ours(mine), theirs(other)
+        assert y.shape == tuple(t.shape)
+        g = normal(*y.shape, seed=1)
+        y.backward(tg.tensor(g))
+        t.backward(torch.tensor(g))
+        pairs = [(y.detach(), t.detach()), (mine.grad, other.grad)]
+        parameters = zip(ours.parameters(), theirs.parameters(), strict=True)
+        pairs += [(p.grad, q.grad) for p, q in parameters]
+        for found, expected in pairs:
+            np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", [name for name, case in FORWARD.items() if case[2]])
+def test_a_single_sample_is_a_batch_of_one(name):
+    make, shape, _ = FORWARD[name]
+    layer, x = make(nn).double(), normal(*shape)
+    np.testing.assert_allclose(
+        layer(tg.tensor(x[0])).detach().numpy(),
+        layer(tg.tensor(x[:1])).detach().numpy()[0],
+        rtol=1e-12,
+    )
+
+
+@forward_cases
+def test_a_layer_calls_its_function_with_all_its_settings(make, shape, unbatched):
+    """Without PyTorch: the derivatives of the layer as a whole, in evaluation mode."""
+    layer = make(nn).double().eval()
+    x = tg.tensor(normal(*shape), requires_grad=True)
+    assert gradcheck(lambda x, *_: layer(x), [x, *layer.parameters()])
+
+
+def test_every_parameter_gets_a_finite_gradient_that_is_not_zero():
+    model = define_nested(nn)
+    y = model(tg.randn(4, 1, 13, 7))
+    y.backward(tg.randn(*y.shape))
+    for name, p in model.named_parameters():
+        assert p.grad.shape == p.shape
+        assert np.isfinite(p.grad.numpy()).all(), name
+        if name == "head.1.bias":
+            continue  # batch normalization subtracts it again: its gradient is 0
+        assert (np.abs(p.grad.numpy()) > 0).any(axis=0).all(), name
+
+
+def test_dropout_follows_train_and_eval():
+    layer, x = nn.Dropout(0.5), tg.ones(100)
+    assert 0 in layer(x).tolist()
+    assert layer.eval()(x).tolist() == [1] * 100
+    with tg.no_grad():  # is another matter
+        assert 0 in layer.train()(x).tolist()
+
+
+def test_a_wrong_input_is_refused_with_both_shapes():
+    with pytest.raises(ValueError, match=r"(?=.*\(2, 5\))(?=.*\(3, 4\))"):
+        nn.Linear(4, 3)(tg.zeros(2, 5))
+    with pytest.raises(ValueError, match=r"(?=.*\b2\b)(?=.*\(1, 3, 2, 2\))"):
+        nn.Conv2d(3, 1, 2)(tg.zeros(1, 2, 4, 4))
+    with pytest.raises(TypeError, match=r"(?=.*float64)(?=.*float32)"):
+        nn.Linear(4, 3)(tg.zeros(2, 4, dtype=tg.float64))
+    with pytest.raises(TypeError, match=r"(?=.*float64)(?=.*float32)"):
+        nn.Conv2d(1, 1, 1).double()(tg.zeros(1, 1, 2, 2))

@@ -6,6 +6,7 @@ import pytest
 
 import tinygrad_bn as tg
 from tinygrad_bn.optim import SGD, lr_scheduler
+from tinygrad_bn.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
 
 def optimizer(*rates, **options):
@@ -107,6 +108,14 @@ def test_a_step_beyond_the_end_is_refused_and_changes_nothing():
         with pytest.raises(ValueError, match=r"\b4\b"):
             schedule.step()
         assert ([dict(group) for group in opt.param_groups], schedule.last_epoch) == before
+
+
+def test_a_second_schedule_starts_from_the_rate_before_the_first():
+    optimizer = SGD([tg.ones(1, requires_grad=True)], lr=0.5)
+    first = StepLR(optimizer, step_size=1)
+    first.step()
+    assert optimizer.param_groups[0]["lr"] == 0.05
+    assert CosineAnnealingLR(optimizer, T_max=4).base_lrs == [0.5]
 
 
 @pytest.mark.parametrize(

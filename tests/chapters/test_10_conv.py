@@ -305,10 +305,25 @@ def test_a_wrong_convolution_is_refused_by_name(arguments, error, named):
         conv(**arguments)
 
 
+def test_no_channels_are_refused_with_the_shape():
+    with pytest.raises(ValueError, match=r"0 channels do not fit \(2, 0, 3, 3\)"):
+        F.conv2d(tg.zeros(1, 0, 4, 4), tg.zeros(2, 0, 3, 3))
+    with pytest.raises(ValueError, match=r"2 channels do not fit \(0, 2, 3, 3\)"):
+        F.conv2d(tg.zeros(1, 2, 4, 4), tg.zeros(0, 2, 3, 3))
+
+
 def test_the_bias_of_a_convolution_must_be_of_the_same_dtype():
     x, w = tg.zeros(1, 1, 3, 3), tg.zeros(2, 1, 2, 2)
     with pytest.raises(TypeError, match="float64"):
         F.conv2d(x, w, tg.zeros(2, dtype=tg.float64))
+
+
+def test_a_convolution_names_the_dtypes_that_do_not_go_together():
+    images, kernels = tg.ones(1, 1, 3, 3), tg.ones(1, 1, 2, 2).double()
+    with pytest.raises(TypeError, match=r"conv2d needs one.*input float32, weight float64"):
+        F.conv2d(images, kernels)
+    with pytest.raises(TypeError, match=r"avg_pool2d needs one.*int64"):
+        F.avg_pool2d(tg.ones(1, 1, 3, 3, dtype=tg.int64), 2)
 
 
 # --- pooling ----------------------------------------------------------------------------------

@@ -507,6 +507,16 @@ def test_wrong_arguments_of_the_function_are_refused_by_name(options, named):
         F.batch_norm(**right | options)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", ["running_mean", "running_var"])
+def test_running_statistics_that_ask_for_a_gradient_are_refused(name, training):
+    statistics = {"running_mean": tg.zeros(3), "running_var": tg.ones(3)}
+    statistics[name].requires_grad = True
+    with pytest.raises(ValueError, match=f"{name}.*constant"):
+        F.batch_norm(tg.randn(4, 3), **statistics, training=training)
+    assert statistics["running_mean"].tolist() == [0, 0, 0]
+
+
 @pytest.mark.parametrize("momentum", [0.1, 0.7, None])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(6, 3), (2, 3, 5), (3, 3, 4, 4)])
@@ -534,3 +544,13 @@ def test_a_layer_through_training_and_evaluation_is_pytorchs(
         assert list(state) == list(expected)
         for name, value in state.items():
             assert_close(value.numpy(), expected[name].numpy(), tolerance)
+
+
+def test_a_bias_before_batch_normalization_has_no_effect_and_no_gradient():
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).double()
+    x = tg.tensor(normal(6, 3))
+    y = model(x)
+    y.backward(tg.tensor(normal(6, 2, seed=1)))
+    np.testing.assert_allclose(model[0].bias.grad.numpy(), 0, atol=1e-12)
+    model[0].bias.data += 100
+    np.testing.assert_allclose(model(x).detach().numpy(), y.detach().numpy(), atol=1e-9)

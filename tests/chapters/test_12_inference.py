@@ -112,6 +112,25 @@ def test_an_empty_batch_has_no_weight():
     assert_close(layer.running_var, [8])
 
 
+def test_population_statistics_forget_what_the_layer_had_seen_even_if_it_was_nan(rng):
+    batches = rng.standard_normal((3, 8, 2))
+    model = nn.Sequential(nn.BatchNorm1d(2)).double()
+    model[0].running_mean.data[:] = np.nan
+    model[0].running_var.data[:] = np.inf
+    tg.population_statistics(model, [tg.tensor(batch) for batch in batches])
+    expected = {"running_mean": batches.mean((0, 1)), "running_var": batches.var(1, ddof=1).mean(0)}
+    for name, value in expected.items():
+        np.testing.assert_allclose(getattr(model[0], name).numpy(), value, rtol=1e-12)
+
+
+def test_population_statistics_count_their_own_batches_alone():
+    model = nn.Sequential(nn.BatchNorm1d(2))
+    for _ in range(5):
+        model(tg.randn(8, 2))
+    tg.population_statistics(model, [tg.randn(8, 2), tg.randn(8, 2), tg.randn(8, 2)])
+    assert model[0].num_batches_tracked.item() == 3
+
+
 def test_it_repairs_the_collapse_in_eval_of_a_short_training():
     """After eight steps the running averages still hold 0.9⁸ = 43 % of what they started from."""
     x = (20 + 0.5 * checks.normal(240, 5)).astype(np.float32)

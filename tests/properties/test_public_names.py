@@ -10,20 +10,24 @@ import ast
 import functools
 import inspect
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-import tinygrad_bn
+import tinygrad_bn as tg
+from tinygrad_bn import nn
+
+F = nn.functional
 
 MODULES = {
-    "": tinygrad_bn,
-    "nn.": tinygrad_bn.nn,
-    "nn.functional.": tinygrad_bn.nn.functional,
-    "optim.": tinygrad_bn.optim,
-    "optim.lr_scheduler.": tinygrad_bn.optim.lr_scheduler,
-    "data.": tinygrad_bn.data,
+    "": tg,
+    "nn.": nn,
+    "nn.functional.": F,
+    "optim.": tg.optim,
+    "optim.lr_scheduler.": tg.optim.lr_scheduler,
+    "data.": tg.data,
 }
 
 
@@ -336,7 +340,7 @@ def test_what_has_no_counterpart_says_what_it_is(name):
 @pytest.mark.parametrize("name", [name for name in TABLE if TABLE[name].left_out])
 def test_an_option_that_is_left_out_is_refused_by_name(name):
     """By Python itself, as no signature here takes any keyword."""
-    signature = inspect.signature(find(tinygrad_bn, name))
+    signature = inspect.signature(find(tg, name))
     for option in TABLE[name].left_out.split():
         with pytest.raises(TypeError, match=f"unexpected keyword argument '{option}'"):
             signature.bind_partial(**{option: None})
@@ -403,8 +407,8 @@ def differences(ours, theirs):
 
 def has_signature(name):
     # one that is gone is for the test of the table to tell, and should not stop the collection
-    value = find(tinygrad_bn, name) if name in set(NAMES) - ABSTRACT else None
-    described = callable(value) and not isinstance(value, type(tinygrad_bn))
+    value = find(tg, name) if name in set(NAMES) - ABSTRACT else None
+    described = callable(value) and not isinstance(value, type(tg))
     return described and TABLE[name].theirs is not None and "no signature" not in TABLE[name].says
 
 
@@ -412,14 +416,14 @@ def has_signature(name):
 def test_the_counterpart_exists_and_is_of_the_same_kind(torch, name):
     theirs = counterpart(torch, name)
     if name not in ABSTRACT:
-        ours = find(tinygrad_bn, name)
+        ours = find(tg, name)
         assert inspect.ismodule(ours) == inspect.ismodule(theirs)
         assert callable(ours) == callable(theirs)
 
 
 @pytest.mark.parametrize("name", [name for name in TABLE if has_signature(name)])
 def test_the_signature_differs_from_pytorchs_only_as_the_table_says(torch, name):
-    ours, theirs = inspect.signature(find(tinygrad_bn, name)), their_signature(torch, name)
+    ours, theirs = inspect.signature(find(tg, name)), their_signature(torch, name)
     assert differences(parameters(ours), parameters(theirs)) == TABLE[name].differences()
     if name != "nn.Identity":  # PyTorch's takes anything too
         assert not [p for p in ours.parameters.values() if p.kind is p.VAR_KEYWORD], "swallows all"
@@ -446,37 +450,68 @@ def test_the_comparison_of_signatures_notices_each_kind_of_difference():
 
 
 def scores_and_probabilities():
-    functional, values = tinygrad_bn.nn.functional, [[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]
-    scores = tinygrad_bn.tensor(values, requires_grad=True)
-    return scores, functional.softmax(tinygrad_bn.tensor(values), 1)
+    values = [[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]
+    scores = tg.tensor(values, requires_grad=True)
+    return scores, F.softmax(tg.tensor(values), 1)
 
 
 def test_probabilities_have_no_class_to_ignore():
     """PyTorch: "ignore_index is not supported for floating point target"."""
     with pytest.raises((TypeError, ValueError, RuntimeError), match="ignore_index"):
-        tinygrad_bn.nn.functional.cross_entropy(*scores_and_probabilities(), ignore_index=1)
+        F.cross_entropy(*scores_and_probabilities(), ignore_index=1)
 
 
 def test_class_weights_of_probabilities_get_their_gradient_or_are_refused():
     """PyTorch gives −Σ t log softmax."""
-    functional, (scores, probabilities) = tinygrad_bn.nn.functional, scores_and_probabilities()
-    weight, refused = tinygrad_bn.ones(3, requires_grad=True), ""
+    scores, probabilities = scores_and_probabilities()
+    weight, refused = tg.ones(3, requires_grad=True), ""
     try:
-        functional.cross_entropy(scores, probabilities, weight, reduction="sum").backward()
+        F.cross_entropy(scores, probabilities, weight, reduction="sum").backward()
     except (ValueError, RuntimeError) as error:
         refused = str(error)
     if weight.grad is None:
         assert "weight" in refused, "the gradient of the weights was left out silently"
     else:
-        expected = -(probabilities * functional.log_softmax(scores.detach(), 1)).sum(0)
+        expected = -(probabilities * F.log_softmax(scores.detach(), 1)).sum(0)
         assert weight.grad.tolist() == pytest.approx(expected.tolist(), rel=1e-5)
 
 
 def test_class_weights_of_indices_that_require_a_gradient_are_refused():
     """PyTorch: "not differentiable with respect to argument 'weight'"."""
-    weight = tinygrad_bn.ones(3, requires_grad=True)
+    weight = tg.ones(3, requires_grad=True)
     scores, _ = scores_and_probabilities()
     with pytest.raises((TypeError, ValueError, RuntimeError), match="weight"):
-        tinygrad_bn.nn.functional.cross_entropy(
-            scores, tinygrad_bn.tensor([0, 2]), weight
-        ).backward()
+        F.cross_entropy(scores, tg.tensor([0, 2]), weight).backward()
+
+
+# --- where names and arguments stand --------------------------------------------------------------
+
+
+def test_convolution_pooling_and_batch_normalization_are_found_here_as_in_pytorch():
+    for name in ("conv2d", "max_pool2d", "avg_pool2d", "batch_norm"):
+        assert callable(getattr(F, name))
+    assert sys.modules["tinygrad_bn.nn.functional"] is F
+
+
+def test_a_star_import_brings_the_layers_and_the_functions():
+    names: dict[str, object] = {}
+    exec("from tinygrad_bn.nn import *\nfrom tinygrad_bn.nn.functional import *", names)
+    assert {"Linear", "Conv2d", "BatchNorm2d", "Sequential", "Module", "relu", "conv2d"} <= set(
+        names
+    )
+
+
+@pytest.mark.parametrize(
+    "misread",
+    [
+        lambda: F.cross_entropy(tg.ones(2, 3), tg.zeros(2, dtype=tg.int64), None, 1),
+        lambda: nn.CrossEntropyLoss(None, 1),
+        lambda: F.mse_loss(tg.ones(2), tg.ones(2), "sum"),
+        lambda: nn.MSELoss("sum"),
+        lambda: tg.data.DataLoader(range(4), 2, False, True),
+        lambda: tg.grad(tg.ones(()), tg.ones(()), None, None, False, True),
+    ],
+)
+def test_an_argument_that_stands_elsewhere_in_pytorch_is_not_taken_by_position(misread):
+    with pytest.raises(TypeError, match="positional argument"):
+        misread()
