@@ -8,27 +8,25 @@ cases a test draws, the profile says: `pytest --hypothesis-profile=long` draws m
 import math
 from collections import Counter
 
+import drawn
 import numpy as np
 import pytest
+from drawn import ANY, GENERIC, POSITIVE, arrays, both, mostly_float64, shapes
+from gradcheck import gradcheck, gradgradcheck
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from oracle import around, normal
+from pytorch import torch
 
-torch = pytest.importorskip("torch")
-torch.set_num_threads(1)
-
-import drawn  # noqa: E402
-from drawn import ANY, GENERIC, POSITIVE, arrays, both, mostly_float64, shapes  # noqa: E402
-from gradcheck import gradcheck, gradgradcheck  # noqa: E402
-from hypothesis import assume, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-from oracle import around, normal  # noqa: E402
-
-import tinygrad_bn as tg  # noqa: E402
+import tinygrad_bn as tg
 
 pytestmark = [
+    pytest.mark.torch,
     pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0:UserWarning"),
     pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*lr_scheduler.step.*before.*optimizer.step:UserWarning"),
 ]
-FUNCTIONAL = {tg: tg.nn.functional, torch: torch.nn.functional}
+FUNCTIONAL = {m: m.nn.functional for m in (tg, torch) if m}
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 DRAWN = Counter()  # cases that ran to their end, by test
 
