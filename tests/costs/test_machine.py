@@ -1,15 +1,12 @@
-"""Who uses which cores, that the bits do not depend on it, and that memory is used again.
+"""Who uses which cores, and that the bits do not depend on it.
 
-BLAS's threads, the helpers and the C library's settings belong to a whole process, so most tests
-run a program in a new one. They compare counts, bits and kilobytes, never times.
+BLAS's threads and the helpers belong to a whole process, so most tests run a program in a new one.
+They compare counts and bits, never times.
 """
 
 import contextvars
 import functools
-import json
 import os
-import platform
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import TRAINING, answer, start
 
 import tinygrad_bn as tg
 from tinygrad_bn import machine
@@ -26,9 +24,6 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 OPENBLAS = list(Path(np.__file__).parents[1].glob("numpy.libs/*openblas*"))
 
 on_linux = pytest.mark.skipif(not ON_LINUX, reason="reads /proc")
-needs_glibc = pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc", reason="other C libraries have other rules"
-)
 needs_openblas = pytest.mark.skipif(not OPENBLAS, reason="NumPy has another BLAS")
 needs_two_cores = pytest.mark.skipif(CORES < 2, reason="BLAS takes no more threads than cores")
 
@@ -59,63 +54,6 @@ def large_convolution():
     F.max_pool2d(F.conv2d(x, w, padding=1), 2).sum().backward()
     return w.grad.data
 """
-TRAINING = """
-import threading
-import numpy as np, tinygrad_bn as tg
-from tinygrad_bn import nn
-from tinygrad_bn.nn.functional import cross_entropy
-from tinygrad_bn.optim import SGD
-
-tg.manual_seed(0)
-model = nn.Sequential(
-    nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
-    nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
-    nn.Flatten(), nn.Dropout(0.3), nn.Linear(16 * 7 * 7, 10),
-)
-optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9)
-
-def train(batch, steps):
-    rng = np.random.default_rng(0)
-    images = tg.tensor(rng.standard_normal((batch, 1, 28, 28), np.float32))
-    labels = tg.tensor(rng.integers(0, 10, batch))
-    for _ in range(steps):
-        optimizer.zero_grad()
-        cross_entropy(model(images), labels).backward()
-        optimizer.step()
-
-def status(name):
-    "A number from /proc/self/status, in kilobytes."
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(name))
-"""
-STEADY = """
-import resource
-
-train(64, 5)
-before, faults = status("VmRSS"), resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-train(64, 50)
-faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
-print(json.dumps([(status("VmRSS") - before) / 1024, faults / 50]))
-"""
-
-
-def start(program, threads=None):
-    """A new interpreter that runs the program, with so many threads for BLAS."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS", "OMP", "GOTO"))}
-    if threads is not None:
-        kept["OPENBLAS_NUM_THREADS"] = str(threads)
-    pipe, command = subprocess.PIPE, [sys.executable, "-c", "import json\n" + program]
-    return subprocess.Popen(command, env=kept, stdout=pipe, stderr=pipe, text=True)
-
-
-def answer(process):
-    """What the program printed, as JSON."""
-    try:
-        printed, errors = process.communicate(timeout=300)
-    finally:
-        process.kill()
-    assert process.returncode == 0, errors
-    return json.loads(printed)
 
 
 # --- threads --------------------------------------------------------------------------------------
@@ -382,53 +320,3 @@ def at_the_end():
 """
     found = answer(start(BLAS + CONVOLUTION + program + AT_THE_END[who], threads=2))
     assert found == [True, True]
-
-
-# --- memory ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def steady():
-    """Over 50 steps after the first: growth in MB, and page faults per step."""
-    return answer(start(TRAINING + STEADY))
-
-
-@on_linux
-def test_a_training_does_not_grow(steady):
-    assert steady[0] < 4
-
-
-@needs_glibc
-def test_a_step_finds_its_memory_mapped_already(steady):
-    """Memory that went back to the system comes with a fault for every page of 4 KB."""
-    assert steady[1] < 50
-
-
-@on_linux
-def test_the_peak_grows_in_proportion_to_the_batch():
-    """`ru_maxrss` would tell the parent's peak where it is higher, hence VmHWM."""
-    peaks = {}
-    for batch in (64, 128, 256, 512):
-        program = f'train({batch}, 3)\nprint(status("VmHWM") / 1024)'
-        peaks[batch] = answer(start(TRAINING + program))
-    per_image = [(peaks[2 * n] - peaks[n]) / n for n in (64, 128, 256)]
-    usual = (peaks[512] - peaks[64]) / (512 - 64)
-    assert all(0.65 * usual < found < 1.35 * usual for found in per_image), peaks
-
-
-@on_linux
-def test_evaluation_without_gradients_keeps_no_graph():
-    """Of all the intermediate results only the last ones are there at the same time."""
-    program = """
-images = tg.randn(1000, 1, 28, 28)
-model.eval()
-before = status("VmHWM")
-with {mode}:
-    scores = model(images)
-print((status("VmHWM") - before) / 1024)
-"""
-    modes = {"no_grad": "tg.no_grad()", "recording": "tg.engine.grad_mode(True)"}
-    peaks = {
-        name: answer(start(TRAINING + program.format(mode=mode))) for name, mode in modes.items()
-    }
-    assert peaks["no_grad"] < 0.6 * peaks["recording"], peaks
