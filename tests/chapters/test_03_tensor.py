@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
+from oracle import array
 
 import tinygrad_bn as tg
 
@@ -46,10 +47,6 @@ def evaluate(expression, lib, arrays, requires_grad=True):
     """The result of `expression` under a library, and the tensors it was computed from."""
     tensors = {k: lib.tensor(v, requires_grad=requires_grad) for k, v in arrays.items()}
     return eval(expression, {"m": lib, **tensors}), list(tensors.values())
-
-
-def array(tensor):
-    return np.asarray(tensor.detach())
 
 
 def like(expected):

@@ -9,13 +9,10 @@ import numpy as np
 import pytest
 from gradcheck import gradcheck, gradgradcheck
 from numpy.testing import assert_array_equal
+from oracle import normal_leaf
 
 import tinygrad_bn as tg
 from tinygrad_bn.tensor import record
-
-
-def leaf(*shape, seed=0):
-    return tg.Tensor(np.random.default_rng(seed).standard_normal(shape), requires_grad=True)
 
 
 def softmax(z):
@@ -79,7 +76,7 @@ WRONG = {
 def test_a_wrong_gradient_is_refused(fn):
     # square, so that the transposed product has the right shape
     with pytest.raises(AssertionError, match="finite differences"):
-        gradcheck(fn, leaf(3, 3))
+        gradcheck(fn, normal_leaf(3, 3))
 
 
 RIGHT = {
@@ -101,8 +98,8 @@ RIGHT = {
 
 @pytest.mark.parametrize("fn", RIGHT.values(), ids=RIGHT)
 def test_a_right_gradient_is_accepted(fn):
-    assert gradcheck(fn, leaf(3, 3)) is True
-    assert gradcheck(fn, [leaf(3, 3, seed=1)], seed=5) is True
+    assert gradcheck(fn, normal_leaf(3, 3)) is True
+    assert gradcheck(fn, [normal_leaf(3, 3, seed=1)], seed=5) is True
 
 
 @pytest.mark.parametrize("wrong", [0, 1])
@@ -114,7 +111,7 @@ def test_every_input_is_checked_and_the_wrong_one_named(wrong):
         vjps = [(t, lambda g, y, f=f: g * f) for t, f in pairs]
         return record("2(a + b)", 2 * (a.data + b.data), *vjps)
 
-    a, b = leaf(2, seed=1), leaf(2, seed=2)
+    a, b = normal_leaf(2, seed=1), normal_leaf(2, seed=2)
     with pytest.raises(AssertionError, match=f"input {wrong}"):
         gradcheck(fn, (a, b))
     (a, b)[wrong].requires_grad = False  # what requires no gradient is not checked
@@ -127,12 +124,12 @@ def test_every_output_is_checked(wrong):
     outputs = [lambda x: x * x, lambda x: x * x]
     outputs[wrong] = bad
     with pytest.raises(AssertionError):
-        gradcheck(lambda x: tuple(f(x) for f in outputs), leaf(3))
+        gradcheck(lambda x: tuple(f(x) for f in outputs), normal_leaf(3))
 
 
 def test_an_output_that_lost_its_history_beside_a_good_one_is_refused():
     with pytest.raises(AssertionError):
-        gradcheck(lambda x: (x * x, (x * 3).detach()), leaf(3))
+        gradcheck(lambda x: (x * x, (x * 3).detach()), normal_leaf(3))
 
 
 def test_the_error_names_the_worst_element_and_both_values():
@@ -148,15 +145,15 @@ def test_the_error_names_the_worst_element_and_both_values():
 
 def test_a_gradient_error_is_an_assertion_error():
     with pytest.raises(AssertionError):
-        gradcheck(WRONG["NaN"], leaf(3))
+        gradcheck(WRONG["NaN"], normal_leaf(3))
 
 
 def test_tolerances_are_the_callers():
     bad = WRONG["off by 0.1 %"]
-    assert gradcheck(bad, leaf(3), rtol=1e-2)
+    assert gradcheck(bad, normal_leaf(3), rtol=1e-2)
     with pytest.raises(AssertionError):
-        gradcheck(bad, leaf(3), rtol=1e-4)
-    assert gradcheck(bad, leaf(3), atol=1.0)
+        gradcheck(bad, normal_leaf(3), rtol=1e-4)
+    assert gradcheck(bad, normal_leaf(3), atol=1.0)
 
 
 # --- second derivatives --------------------------------------------------------------------------
@@ -192,22 +189,24 @@ WRONG_SECOND = {
 
 @pytest.mark.parametrize("fn", WRONG_SECOND.values(), ids=WRONG_SECOND)
 def test_a_wrong_second_derivative_is_refused_though_the_first_is_right(fn):
-    assert gradcheck(fn, leaf(3))
+    assert gradcheck(fn, normal_leaf(3))
     with pytest.raises(AssertionError, match="finite differences"):
-        gradgradcheck(fn, leaf(3))
+        gradgradcheck(fn, normal_leaf(3))
 
 
 def test_a_wrong_first_derivative_fails_gradcheck_but_not_gradgradcheck():
     # 2.002·x·g is a consistent function: only gradcheck compares it with x²
-    assert gradgradcheck(WRONG["off by 0.1 %"], leaf(3))
+    assert gradgradcheck(WRONG["off by 0.1 %"], normal_leaf(3))
 
 
 def test_right_second_derivatives_are_accepted():
-    assert gradgradcheck(cube(lambda x, g: g * x * 6.0), leaf(3)) is True
-    assert gradgradcheck(lambda x: x * 2, leaf(3))  # linear: the second derivative is zero
-    assert gradgradcheck(lambda a, b: (a @ b, (a * a).sum()), (leaf(2, 3), leaf(3, 2)))
+    assert gradgradcheck(cube(lambda x, g: g * x * 6.0), normal_leaf(3)) is True
+    assert gradgradcheck(lambda x: x * 2, normal_leaf(3))  # linear: the second derivative is zero
+    assert gradgradcheck(
+        lambda a, b: (a @ b, (a * a).sum()), (normal_leaf(2, 3), normal_leaf(3, 2))
+    )
     constant = tg.Tensor(np.array([1.0, 2.0]))
-    assert gradgradcheck(lambda a, c: a.exp() * c, (leaf(2), constant))
+    assert gradgradcheck(lambda a, c: a.exp() * c, (normal_leaf(2), constant))
 
 
 # --- what it asks of its inputs, and leaves of them ----------------------------------------------
@@ -215,7 +214,7 @@ def test_right_second_derivatives_are_accepted():
 
 @pytest.mark.parametrize("check", [gradcheck, gradgradcheck])
 def test_float32_inputs_are_too_coarse(check):
-    x, z = leaf(2), tg.tensor([1.0, 2.0], requires_grad=True)
+    x, z = normal_leaf(2), tg.tensor([1.0, 2.0], requires_grad=True)
     with pytest.raises(ValueError, match="input 1 is float32"):
         check(lambda a, b: a * b, (x, z))
     assert check(lambda a, b: a * b, (x, z.detach()))  # as a constant it may be anything
@@ -246,7 +245,7 @@ def failing_after(calls):
     ids=["accepted", "refused", "fn fails above", "fn fails below"],
 )
 def test_inputs_grads_and_generators_are_as_they_were(fn, error):
-    x = leaf(2, 3)
+    x = normal_leaf(2, 3)
     x.grad = kept = tg.Tensor(np.full((2, 3), 7.0))
     before = x.data.copy()
     expected_draw = tg.randn(3).data

@@ -5,15 +5,12 @@ import copy
 import numpy as np
 import pytest
 from models import define_nested
+from oracle import normal
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn
 
 F = tg.nn.functional
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 class Constant(nn.Module):

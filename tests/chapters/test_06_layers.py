@@ -6,16 +6,12 @@ import numpy as np
 import pytest
 from gradcheck import gradcheck, gradgradcheck
 from models import define_nested
-from oracle import assert_close, assert_same_as_torch, normal
+from oracle import assert_close, assert_same_as_torch, normal, normal_leaf
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn
 
 F = tg.nn.functional
-
-
-def leaf(*shape, seed=0):
-    return tg.tensor(normal(*shape, seed=seed), requires_grad=True)
 
 
 # --- linear -----------------------------------------------------------------------------------
@@ -42,7 +38,7 @@ def test_linear_and_its_gradients_are_pytorchs(torch, shape):
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 2, 3)])
 def test_first_and_second_derivatives_of_linear_are_difference_quotients(shape):
-    inputs = leaf(*shape), leaf(2, 3, seed=1), leaf(2, seed=2)
+    inputs = normal_leaf(*shape), normal_leaf(2, 3, seed=1), normal_leaf(2, seed=2)
     assert gradcheck(F.linear, inputs)
     assert gradgradcheck(F.linear, inputs)
 
@@ -94,8 +90,8 @@ def test_an_activation_is_its_formula_element_by_element(name):
 
 @activations
 def test_derivatives_of_an_activation_are_difference_quotients(name):
-    assert gradcheck(getattr(F, name), leaf(3, 4))
-    assert gradgradcheck(getattr(F, name), leaf(3, 4))
+    assert gradcheck(getattr(F, name), normal_leaf(3, 4))
+    assert gradgradcheck(getattr(F, name), normal_leaf(3, 4))
 
 
 @activations

@@ -5,16 +5,12 @@ import math
 import numpy as np
 import pytest
 from gradcheck import gradcheck, gradgradcheck
-from oracle import assert_close, assert_same_as_torch, normal
+from oracle import assert_close, assert_same_as_torch, normal, normal_leaf
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn
 
 F = tg.nn.functional
-
-
-def leaf(*shape, seed=0):
-    return tg.tensor(normal(*shape, seed=seed), requires_grad=True)
 
 
 # --- softmax ----------------------------------------------------------------------------------
@@ -47,8 +43,8 @@ def test_softmax_and_its_gradient_are_pytorchs(torch, name, shape, dim):
 @softmax_cases
 @pytest.mark.parametrize("function", [F.softmax, F.log_softmax])
 def test_derivatives_of_softmax_are_difference_quotients(function, shape, dim):
-    assert gradcheck(lambda x: function(x, dim), leaf(*shape))
-    assert gradgradcheck(lambda x: function(x, dim), leaf(*shape))
+    assert gradcheck(lambda x: function(x, dim), normal_leaf(*shape))
+    assert gradgradcheck(lambda x: function(x, dim), normal_leaf(*shape))
 
 
 def test_softmax_of_huge_scores_neither_overflows_nor_loses_its_logarithm():
@@ -215,7 +211,7 @@ def test_cross_entropy_of_a_worked_example():
 )
 def test_derivatives_of_cross_entropy_are_difference_quotients(options):
     labels = tg.tensor([2, 1, 0])
-    scores = leaf(3, 3)
+    scores = normal_leaf(3, 3)
     assert gradcheck(lambda x: F.cross_entropy(x, labels, **options), scores)
     assert gradgradcheck(lambda x: F.cross_entropy(x, labels, **options), scores)
 
@@ -362,8 +358,8 @@ def test_mean_squared_error_and_its_gradients_are_pytorchs(torch, reduction):
 
 
 def test_derivatives_of_mean_squared_error_are_difference_quotients():
-    assert gradcheck(F.mse_loss, (leaf(2, 3), leaf(2, 3, seed=1)))
-    assert gradgradcheck(F.mse_loss, (leaf(2, 3), leaf(2, 3, seed=1)))
+    assert gradcheck(F.mse_loss, (normal_leaf(2, 3), normal_leaf(2, 3, seed=1)))
+    assert gradgradcheck(F.mse_loss, (normal_leaf(2, 3), normal_leaf(2, 3, seed=1)))
 
 
 def test_a_wrong_mean_squared_error_is_refused_by_name():

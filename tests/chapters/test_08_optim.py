@@ -5,14 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from oracle import normal
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn
 from tinygrad_bn.optim import SGD
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def parameter(value, grad=None, dtype=tg.float64):

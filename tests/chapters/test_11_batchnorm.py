@@ -4,39 +4,18 @@ import copy
 
 import numpy as np
 import pytest
+from bn_checks import composed, cotangents_for, fused, inputs_for, layer_for, second_derivatives
 from gradcheck import gradcheck, gradgradcheck
-from oracle import around, assert_close, normal
+from layouts import ANY_LAYOUT
+from oracle import around, assert_all_close, assert_close, assert_same_as_torch, leaf, normal
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn
-from tinygrad_bn.batchnorm import batch_norm_composed
 
 F = tg.nn.functional
 SHAPES = [(5, 3), (2, 3), (4, 3, 5), (1, 3, 4), (3, 4, 2, 5), (1, 2, 3, 3), (6, 1)]
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
 affine_or_not = pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"])
-
-
-def inputs(shape, affine, seed=0):
-    """x away from 0 and 1, and γ and β if wanted: float64 leaves."""
-    arrays = [3 * normal(*shape, seed=seed) - 2]
-    if affine:
-        arrays += [normal(shape[1], seed=seed + 1), normal(shape[1], seed=seed + 2)]
-    return [tg.tensor(a, requires_grad=True) for a in arrays]
-
-
-def normalized(x, *affine, eps=1e-5):
-    """The fused operation, by its public name."""
-    return F.batch_norm(x, None, None, *affine, training=True, eps=eps)
-
-
-def composed(x, *affine, eps=1e-5):
-    return batch_norm_composed(x, *(affine or (None, None)), eps)
-
-
-def layer_for(shape, channels=None, **options):
-    kind = nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d
-    return kind(channels or shape[1], **options)
 
 
 # --- the function -----------------------------------------------------------------------------
@@ -46,9 +25,9 @@ def layer_for(shape, channels=None, **options):
 @shapes
 def test_the_output_is_algorithm_1(shape, affine):
     """Computed channel by channel, from the paper's four lines."""
-    x, *rest = inputs(shape, affine)
+    x, *rest = inputs_for(shape, affine)
     gamma, beta = (t.data for t in rest) if affine else (np.ones(shape[1]), np.zeros(shape[1]))
-    y = normalized(x, *rest).detach().numpy()
+    y = fused(x, *rest).detach().numpy()
     assert y.shape == shape
     for c in range(shape[1]):
         values = x.data[:, c].ravel()
@@ -61,81 +40,51 @@ def test_the_output_is_algorithm_1(shape, affine):
 @affine_or_not
 @shapes
 def test_gradients_are_those_of_the_composed_form(shape, affine):
-    leaves = inputs(shape, affine)
-    cotangent = tg.tensor(normal(*shape, seed=9))
-    found = tg.grad(normalized(*leaves), leaves, cotangent)
-    expected = tg.grad(composed(*leaves), leaves, cotangent)
-    for f, e in zip(found, expected, strict=True):
-        assert_close(f.numpy(), e.numpy())
-
-
-def second_derivatives(function, leaves, library, cotangents):
-    """d/d(leaves, u) of v·(d(u·y)/d leaves): every block of the second derivative at once."""
-    u, *vs = cotangents
-    first = library.grad(function(*leaves), leaves, u, create_graph=True)
-    total = sum((g * v).sum() for g, v in zip(first, vs, strict=True))
-    found = library.grad(total, [*leaves, u], allow_unused=True)  # β is in no second derivative
-    return [
-        np.zeros(t.shape) if g is None else g.numpy()
-        for g, t in zip(found, [*leaves, u], strict=True)
-    ]
+    inputs, u = inputs_for(shape, affine), tg.tensor(normal(*shape, seed=9))
+    found, expected = (tg.grad(form(*inputs), inputs, u) for form in (fused, composed))
+    assert_all_close(found, expected)
 
 
 @affine_or_not
 @shapes
 def test_second_derivatives_are_those_of_the_composed_form(shape, affine):
-    leaves = inputs(shape, affine)
-    u = tg.tensor(normal(*shape, seed=9), requires_grad=True)
-    cotangents = [u, *(tg.tensor(normal(*t.shape, seed=i)) for i, t in enumerate(leaves, 20))]
-    found = second_derivatives(normalized, leaves, tg, cotangents)
-    expected = second_derivatives(composed, leaves, tg, cotangents)
-    for f, e in zip(found, expected, strict=True):
-        assert_close(f, e)
+    inputs = inputs_for(shape, affine)
+    cotangents = [leaf(a) for a in cotangents_for(inputs)]
+    found, expected = (second_derivatives(form, inputs, cotangents) for form in (fused, composed))
+    assert_all_close(found, expected)
 
 
 @affine_or_not
 @pytest.mark.parametrize("shape", [(3, 2), (2, 2, 2), (2, 2, 1, 2)])
-@pytest.mark.parametrize("form", [normalized, composed])
+@pytest.mark.parametrize("form", [fused, composed])
 def test_first_and_second_derivatives_are_difference_quotients(form, shape, affine):
-    assert gradcheck(form, inputs(shape, affine))
-    assert gradgradcheck(form, inputs(shape, affine))
+    assert gradcheck(form, inputs_for(shape, affine))
+    assert gradgradcheck(form, inputs_for(shape, affine))
 
 
 @affine_or_not
 @shapes
 def test_output_and_first_and_second_derivatives_are_pytorchs(torch, shape, affine):
-    leaves = inputs(shape, affine)
-    u = normal(*shape, seed=9)
-    vs = [normal(*t.shape, seed=i) for i, t in enumerate(leaves, 20)]
-    theirs = [torch.tensor(t.data, requires_grad=True) for t in leaves]
-
     def in_torch(x, *rest):
         return torch.nn.functional.batch_norm(x, None, None, *rest, training=True)
 
-    assert_close(normalized(*leaves).detach().numpy(), in_torch(*theirs).detach().numpy())
-    ours = tg.grad(normalized(*leaves), leaves, tg.tensor(u))
-    for f, e in zip(
-        ours, torch.autograd.grad(in_torch(*theirs), theirs, torch.tensor(u)), strict=True
-    ):
-        assert_close(f.numpy(), e.numpy())
-    found = second_derivatives(
-        normalized, leaves, tg, [tg.tensor(u, requires_grad=True), *map(tg.tensor, vs)]
+    inputs = inputs_for(shape, affine)
+    arrays = [t.data for t in inputs]
+    assert_same_as_torch(torch, fused, in_torch, *arrays)
+
+    theirs, cotangents = (
+        [torch.tensor(a, requires_grad=True) for a in group]
+        for group in (arrays, cotangents_for(inputs))
     )
-    expected = second_derivatives(
-        in_torch,
-        theirs,
-        torch.autograd,
-        [torch.tensor(u, requires_grad=True), *map(torch.tensor, vs)],
-    )
-    for f, e in zip(found, expected, strict=True):
-        assert_close(f, e)
+    found = second_derivatives(fused, inputs, [leaf(a) for a in cotangents_for(inputs)])
+    assert_all_close(found, second_derivatives(in_torch, theirs, cotangents, torch.autograd))
 
 
 @shapes
 def test_a_retained_graph_is_walked_with_one_cotangent_after_another(shape):
     """What was worked out for one is not handed out for the next."""
-    leaves = inputs(shape, affine=True)
-    y = normalized(*leaves)
+    leaves = inputs_for(shape, affine=True)
+    y = fused(*leaves)
     for seed in (1, 2):
         g = tg.tensor(normal(*shape, seed=seed))
         found = tg.grad(y, leaves, g, retain_graph=True)
@@ -146,23 +95,23 @@ def test_a_retained_graph_is_walked_with_one_cotangent_after_another(shape):
 @pytest.mark.parametrize("asking", [0, 1, 2])
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_the_gradient_of_one_input_alone_is_what_it_is_among_the_others(asking, create_graph):
-    leaves = inputs((4, 3, 2, 2), affine=True)
+    leaves = inputs_for((4, 3, 2, 2), affine=True)
     cotangent = tg.tensor(normal(4, 3, 2, 2, seed=9))
-    expected = tg.grad(normalized(*leaves), leaves, cotangent)[asking]
+    expected = tg.grad(fused(*leaves), leaves, cotangent)[asking]
     for i, t in enumerate(leaves):
         t.requires_grad = i == asking
-    normalized(*leaves).backward(cotangent, create_graph=create_graph)
+    fused(*leaves).backward(cotangent, create_graph=create_graph)
     assert_close(leaves[asking].grad.detach().numpy(), expected.numpy())
 
 
 @shapes
 def test_the_parameters_of_a_first_layer_get_pytorchs_gradients(torch, shape):
     """Nobody asks for the gradient towards its input, so that is not worked out."""
-    leaves = inputs(shape, affine=True)
+    leaves = inputs_for(shape, affine=True)
     leaves[0].requires_grad = False
     theirs = [torch.tensor(t.data, requires_grad=t.requires_grad) for t in leaves]
     g = normal(*shape, seed=9)
-    normalized(*leaves).backward(tg.tensor(g))
+    fused(*leaves).backward(tg.tensor(g))
     x, *rest = theirs
     y = torch.nn.functional.batch_norm(x, None, None, *rest, training=True)
     y.backward(torch.tensor(g))
@@ -174,8 +123,8 @@ def test_the_parameters_of_a_first_layer_get_pytorchs_gradients(torch, shape):
 @shapes
 def test_the_gradient_towards_x_has_no_part_along_one_or_along_x(shape):
     """Adding a constant, or scaling, changes nothing in y (if ε = 0), so the gradient is ⟂ both."""
-    x, *rest = inputs(shape, affine=True)
-    y = normalized(x, *rest, eps=0.0)
+    x, *rest = inputs_for(shape, affine=True)
+    y = fused(x, *rest, eps=0.0)
     (dx,) = tg.grad(y, x, tg.tensor(normal(*shape, seed=9)))
     axes = (0, *range(2, len(shape)))
     np.testing.assert_allclose(dx.numpy().sum(axes), 0, atol=1e-11)
@@ -183,7 +132,7 @@ def test_the_gradient_towards_x_has_no_part_along_one_or_along_x(shape):
 
 
 def test_with_eps_0_the_variance_is_exactly_1():
-    y = normalized(*inputs((50, 3), affine=False), eps=0.0).detach().numpy()
+    y = fused(*inputs_for((50, 3), affine=False), eps=0.0).detach().numpy()
     assert_close(y.var(0), np.ones(3), 1e-12)
 
 
@@ -194,7 +143,7 @@ def test_a_constant_channel_becomes_exactly_beta(shape, dtype):
     x[:, 1] = 7.3  # no binary number: a mean with a rounding error would show
     beta = np.array([0.1, 0.2, 0.3], dtype)
     weight = tg.tensor(np.array([1.0, 1e6, 1.0], dtype))
-    y = normalized(tg.tensor(x), weight, tg.tensor(beta))
+    y = fused(tg.tensor(x), weight, tg.tensor(beta))
     assert (y.numpy()[:, 1] == beta[1]).all()
 
 
@@ -205,7 +154,7 @@ def test_a_large_offset_costs_float32_no_digits(shape, memory):
     x = (1e4 + 0.1 * normal(*shape)).astype(np.float32)
     if memory == "channels last":
         x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
-    y = normalized(around(x), eps=1e-12).numpy()
+    y = fused(around(x), eps=1e-12).numpy()
     axes = (0, *range(2, len(shape)))
     assert y.dtype == np.float32
     np.testing.assert_allclose(y.astype(float).std(axes), 1, atol=1e-3)
@@ -219,10 +168,12 @@ def test_a_large_offset_costs_float32_no_digits(shape, memory):
 def test_large_float32_batches_agree_with_float64_in_every_result(shape):
     results = []
     for dtype in (np.float64, np.float32):
-        leaves = [tg.tensor(t.data.astype("f4").astype(dtype)) for t in inputs(shape, affine=True)]
+        leaves = [
+            tg.tensor(t.data.astype("f4").astype(dtype)) for t in inputs_for(shape, affine=True)
+        ]
         for t in leaves:
             t.requires_grad = True
-        y = normalized(*leaves)
+        y = fused(*leaves)
         y.backward(tg.tensor(normal(*shape, seed=9).astype("f4").astype(dtype)))
         results.append([y.detach().numpy(), *(t.grad.numpy() for t in leaves)])
     for exact, found in zip(*results, strict=True):
@@ -241,23 +192,15 @@ def test_an_empty_batch_gives_an_empty_result_and_leaves_the_statistics():
     assert layer.running_var.tolist() == [1, 1, 1]
 
 
-VIEWS = {
-    "channels last": lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1),
-    "reversed": lambda x: x[::-1, ::-1],
-    "column order": np.asfortranarray,
-    "repeated by broadcasting": lambda x: np.broadcast_to(x[..., :1], x.shape),
-}
-
-
-@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
+@pytest.mark.parametrize("layout", ANY_LAYOUT.values(), ids=ANY_LAYOUT.keys())
 @pytest.mark.parametrize("shape", [(6, 4), (4, 3, 6, 5)])
-def test_how_the_arrays_lie_in_memory_does_not_matter(shape, view):
-    x, g = view(normal(*shape)), view(normal(*shape, seed=1))
+def test_how_the_arrays_lie_in_memory_does_not_matter(shape, layout):
+    x, g = layout(normal(*shape)), layout(normal(*shape, seed=1))
     results = []
     for array, cotangent in ((x, g), (np.ascontiguousarray(x), np.ascontiguousarray(g))):
         leaf = around(array)
         leaf.requires_grad = True
-        y = normalized(leaf)
+        y = fused(leaf)
         results.append([y.detach().numpy(), tg.grad(y, leaf, around(cotangent))[0].numpy()])
     for found, expected in zip(*results, strict=True):
         assert_close(found, expected)
@@ -266,9 +209,9 @@ def test_how_the_arrays_lie_in_memory_does_not_matter(shape, view):
 def test_inputs_are_left_alone_and_results_are_not_overwritten_by_the_next_call():
     kept = []
     for seed in range(4):
-        leaves = inputs((16, 8, 12, 12), affine=True, seed=10 * seed)
+        leaves = inputs_for((16, 8, 12, 12), affine=True, seed=10 * seed)
         before = [t.data.copy() for t in leaves]
-        y = normalized(*leaves)
+        y = fused(*leaves)
         grads = tg.grad(y, leaves, tg.tensor(normal(*y.shape, seed=seed)))
         for t, b in zip(leaves, before, strict=True):
             np.testing.assert_array_equal(t.data, b)
@@ -311,8 +254,8 @@ def test_derivatives_of_inference_are_difference_quotients(shape):
     def infer(x, gamma, beta):
         return F.batch_norm(x, mean, var, gamma, beta)
 
-    assert gradcheck(infer, inputs(shape, affine=True))
-    assert gradgradcheck(infer, inputs(shape, affine=True))
+    assert gradcheck(infer, inputs_for(shape, affine=True))
+    assert gradgradcheck(infer, inputs_for(shape, affine=True))
 
 
 def test_the_function_moves_the_running_statistics_only_when_training():

@@ -15,7 +15,8 @@ from drawn import ANY, GENERIC, POSITIVE, arrays, both, mostly_float64, shapes
 from gradcheck import gradgradcheck
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from oracle import around, normal
+from layouts import ANY_LAYOUT
+from oracle import around, assert_close, normal
 from pytorch import torch
 
 import tinygrad_bn as tg
@@ -38,19 +39,6 @@ def values(tensor):
         # numpy(force=True) of 2.13 crashes now and then (seen in gdb).
         return np.zeros(tensor.shape, str(tensor.dtype).removeprefix("torch."))
     return tensor.numpy()
-
-
-def close(found, expected, tolerance, what):
-    """Same shape, dtype, NaNs and infinities; the rest to a tolerance relative to the largest."""
-    scale = np.abs(expected, where=np.isfinite(expected), out=np.zeros(expected.shape))
-    np.testing.assert_allclose(
-        found,
-        expected,
-        rtol=0,
-        atol=tolerance * max(1.0, scale.max(initial=0.0)),
-        strict=True,
-        err_msg=what,
-    )
 
 
 def outputs_of(result):
@@ -81,7 +69,7 @@ def _agree(function, xs, ts, wanted):
     zs = outputs_of(function(torch, FUNCTIONAL[torch], *ts))
     tolerance = max(TOLERANCE[str(x.dtype)] for x in xs)
     for k, (y, z) in enumerate(zip(ys, zs, strict=True)):
-        close(values(y), values(z), tolerance, f"output {k}")
+        assert_close(values(y), values(z), tolerance, f"output {k}")
         assert y.requires_grad == z.requires_grad
     derivatives_agree(
         [y for y in ys if y.requires_grad],
@@ -104,7 +92,7 @@ def derivatives_agree(ys, zs, xs, ts, tolerance):
     assert [g is None for g in gs] == [h is None for h in hs]
     for i, (g, h) in enumerate(zip(gs, hs, strict=True)):
         if g is not None:
-            close(values(g), values(h), tolerance, f"first gradient towards input {i}")
+            assert_close(values(g), values(h), tolerance, f"first gradient towards input {i}")
 
     vs = [None if g is None else np.asarray(rng.standard_normal(g.shape), g.dtype) for g in gs]
     second = second_gradients(tg, tg.grad, gs, vs, [*xs, *ours])
@@ -112,7 +100,7 @@ def derivatives_agree(ys, zs, xs, ts, tolerance):
     for i, (g, h, t) in enumerate(zip(second, expected, [*ts, *theirs], strict=True)):
         # a second derivative of zero may be zeros in one library and "unused" in the other
         g, h = (np.zeros_like(values(t)) if d is None else values(d) for d in (g, h))
-        close(g, h, tolerance, f"second gradient towards input {i} (cotangents last)")
+        assert_close(g, h, tolerance, f"second gradient towards input {i} (cotangents last)")
 
 
 def second_gradients(m, grad, firsts, cotangents, inputs):
@@ -494,7 +482,7 @@ def test_batch_normalization_in_training(data):
     agree("batch_norm, training", normalize, *given_arrays)
     for found, expected in zip(running[tg], running[torch], strict=True):
         if tracked:
-            close(values(found), values(expected), TOLERANCE[dtype.name], "running statistics")
+            assert_close(values(found), values(expected), TOLERANCE[dtype.name], "running")
 
 
 @given(st.data())
@@ -591,7 +579,7 @@ KINKS = np.array([0.0, -0.5, 0.75])  # of what follows
 def on_the_same_side(x, t):
     """Before an operation with kinks: no case where the last digit alone decides on the side."""
     a, b = values(x).ravel(), values(t).ravel()
-    close(a, b, 1e-9, "a value on the way")
+    assert_close(a, b, 1e-9, "a value on the way")
     a, b = np.append(a, KINKS), np.append(b, KINKS)
     assume(np.array_equal(np.sign(a[:, None] - a), np.sign(b[:, None] - b)))
 
@@ -688,7 +676,7 @@ def test_random_programs(data):
             on_the_same_side(*inputs[0])
         x = function(tg, FUNCTIONAL[tg], *(x for x, _ in inputs))
         t = function(torch, FUNCTIONAL[torch], *(t for _, t in inputs))
-        close(values(x), values(t), 1e-9, kind)
+        assert_close(values(x), values(t), 1e-9, kind)
         if 0 < t.numel() <= 100 and t.detach().abs().max() < 100:
             pool.append((x, t))
     results = [pool[-1], *draw(st.lists(st.sampled_from(pool), max_size=1))]
@@ -765,7 +753,7 @@ def test_random_networks_train_alike(data):
     results = {m: train(m, models[m], state, batches, options, smoothing) for m in (tg, torch)}
     assert list(results[tg]) == list(results[torch])
     for name, expected in results[torch].items():
-        close(results[tg][name], expected, 1e-9, name)
+        assert_close(results[tg][name], expected, 1e-9, name)
     DRAWN["networks"] += 1
 
 
@@ -861,7 +849,7 @@ def test_ignore_index_is_refused_with_probabilities_as_by_pytorch():
             FUNCTIONAL[m].cross_entropy(m.tensor(x), m.tensor(target), ignore_index=1)
 
 
-@pytest.mark.parametrize("layout", list(drawn.LAYOUTS))
+@pytest.mark.parametrize("layout", ANY_LAYOUT)
 @pytest.mark.parametrize(
     "function",
     [
@@ -881,7 +869,7 @@ def test_ignore_index_is_refused_with_probabilities_as_by_pytorch():
 def test_on_kinks_and_ties_the_derivative_is_pytorchs(function, layout):
     ties = np.random.default_rng(5).integers(-2, 3, (2, 2, 6, 5)) / 2
     for x in (ties, np.zeros_like(ties)):
-        agree("corners", function, drawn.LAYOUTS[layout](x.copy()))
+        agree("corners", function, ANY_LAYOUT[layout](x.copy()))
 
 
 # --- SGD and schedules -------------------------------------------------------------------------
@@ -929,7 +917,7 @@ def test_sgd_steps(data):
         for m in (tg, torch):
             optimizers[m].step()
         for p, q in zip(parameters[tg], parameters[torch], strict=True):
-            close(values(p), values(q), TOLERANCE[dtype], "parameter")
+            assert_close(values(p), values(q), TOLERANCE[dtype], "parameter")
     DRAWN["sgd"] += 1
 
 
@@ -981,7 +969,7 @@ def test_schedules(data):
             if i < steps:
                 schedule.step()
         runs[m].append([values(p).tolist() for p in start])
-    close(*(np.array(runs[m]) for m in (tg, torch)), 1e-9, "rates, momenta, then parameters")
+    assert_close(*(np.array(runs[m]) for m in (tg, torch)), 1e-9, "rates, momenta, then parameters")
     DRAWN["schedules"] += 1
 
 

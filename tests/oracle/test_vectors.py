@@ -12,13 +12,13 @@ import warnings
 import numpy as np
 import pytest
 from make_vectors import FOLDER, GRIDS, VERSION, computed, read, run
+from oracle import TOLERANCES, assert_same_results
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn
 from tinygrad_bn.nn import functional as F
 from tinygrad_bn.optim import lr_scheduler
 
-TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
 FILES = sorted(FOLDER.glob("*.npz"))
 VERSIONS, CASES = zip(*map(read, FILES), strict=True)
 ALL = [
@@ -28,16 +28,6 @@ ALL = [
     for dtype in case["expected"]
 ]
 CODE = " ".join(case["code"] for cases in CASES for case in cases)
-
-
-def compare(found, expected):
-    """The same names, shapes, dtypes, and values to the tolerance of the dtype."""
-    assert list(found) == list(expected)
-    for name, array in expected.items():
-        tolerance = TOLERANCE.get(str(array.dtype), 0)
-        np.testing.assert_allclose(
-            found[name], array, rtol=tolerance, atol=tolerance, strict=True, err_msg=name
-        )
 
 
 @pytest.mark.parametrize(("case", "dtype"), ALL)
@@ -51,7 +41,7 @@ def test_the_results_are_those_of_pytorch(case, dtype):
     asked_for = "ignore" if undefined else "warn"  # the mean of nothing is 0/0
     with np.errstate(invalid=asked_for, divide=asked_for):
         found = run(case, case["given"], tg, dtype)
-    compare(found, expected)
+    assert_same_results(found, expected)
     for name, array in case["given"].items():
         np.testing.assert_array_equal(array, before[name])
 
@@ -87,18 +77,18 @@ def test_every_layer_function_method_optimizer_and_schedule_has_its_vectors():
     assert not {k for k in missing if k.split(".")[1] not in BESIDE_THE_POINT}
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("dtype", TOLERANCES)
 def test_the_comparison_notices_a_number_a_shape_and_a_dtype(dtype):
     expected = CASES[0][0]["expected"][dtype]
-    compare(expected, expected)
+    assert_same_results(expected, expected)
     for name, array in expected.items():
         off = array.copy()
-        off += 1 if off.dtype == "int64" else 3 * TOLERANCE[dtype] * (1 + abs(off)).max()
+        off += 1 if off.dtype == "int64" else 3 * TOLERANCES[dtype] * (1 + abs(off)).max()
         for wrong in (off, array[None], array.astype("float16")):
             with pytest.raises(AssertionError):
-                compare(expected | {name: wrong}, expected)
+                assert_same_results(expected | {name: wrong}, expected)
     with pytest.raises(AssertionError):
-        compare({}, expected)
+        assert_same_results({}, expected)
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=lambda grid: grid.__name__)
@@ -117,4 +107,4 @@ def test_the_files_are_what_the_script_makes(torch, grid):
         assert [new[k] for k in options] == [old[k] for k in options]
         assert all(np.array_equal(v, old["given"][k]) for k, v in new["given"].items())
         for dtype, expected in old["expected"].items():
-            compare(new["expected"][dtype], expected)
+            assert_same_results(new["expected"][dtype], expected)

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from oracle import assert_same_results
 
 import tinygrad_bn
 from tinygrad_bn.data import MNIST
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STEPS, BATCH = 200, 8
+EXACT = {"float64": 1e-9}
 
 
 def example(name):
@@ -116,14 +118,6 @@ def batches():
     return list(zip(pixels, labels.numpy().reshape(STEPS, BATCH), strict=True))
 
 
-def agree(ours, theirs, what):
-    assert list(ours) == list(theirs)
-    for name, value in theirs.items():
-        np.testing.assert_allclose(
-            ours[name], value, rtol=1e-9, atol=1e-9, strict=True, err_msg=f"{name} {what}"
-        )
-
-
 def scores(m, model, images):
     model.eval()
     with m.no_grad():
@@ -152,7 +146,7 @@ def test_200_steps_agree_with_pytorch_and_the_models_can_be_exchanged(
     lr, losses = PROGRAMS[name][1], []
     both = (train(m, model, lr, batches) for m, model in ((tinygrad_bn, ours), (torch, theirs)))
     for step, (found, expected) in enumerate(zip(*both, strict=True)):
-        agree(found, expected, f"at step {step}")
+        assert_same_results(found, expected, EXACT, f"at step {step}")
         losses.append(found["loss"])
     assert len(losses) == STEPS
     assert np.mean(losses[-20:]) < 0.7 * np.mean(losses[:20])  # so that this is a training
@@ -167,7 +161,8 @@ def test_200_steps_agree_with_pytorch_and_the_models_can_be_exchanged(
         new_ours, new_theirs = model_of(tinygrad_bn, name), model_of(torch, name)
         new_ours.load_state_dict(for_us)
         new_theirs.load_state_dict(for_them)
-        agree(copies(new_ours.state_dict().items()), copies(theirs.state_dict().items()), way)
+        states = (copies(model.state_dict().items()) for model in (new_ours, theirs))
+        assert_same_results(*states, EXACT, way)
         np.testing.assert_allclose(scores(tinygrad_bn, new_ours, images), expected, rtol=1e-9)
         np.testing.assert_allclose(scores(torch, new_theirs, images), expected, rtol=1e-9)
 

@@ -6,7 +6,8 @@ Most of what is checked here stands in bn_checks.py, to be shown to the mutants 
 import bn_checks as checks
 import numpy as np
 import pytest
-from bn_checks import F, array, assert_all_close, assert_close, leaf, leaves, normal
+from bn_checks import F, inputs_for
+from oracle import array, assert_all_close, assert_close, leaf, normal
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn
@@ -60,7 +61,7 @@ def test_the_gradient_is_pytorchs_in_each_of_its_forms(torch, form, rows):
 
 def test_one_tensor_can_be_both_gamma_and_beta():
     """Its gradient is then the sum of the two."""
-    x, gamma, beta = leaves((4, 2))
+    x, gamma, beta = inputs_for((4, 2))
     g = tg.tensor(normal(4, 2, seed=9))
     d_gamma, d_beta = tg.grad(checks.fused(x, gamma, beta), (gamma, beta), g)
     both = tg.grad(checks.fused(x, gamma, gamma), gamma, g)[0]
@@ -82,8 +83,8 @@ def test_a_feature_map_is_one_feature_wherever_its_values_stand(locations):
         values = np.moveaxis(x, 1, 0).reshape(3, -1)[:, order]
         return checks.spread(values, 5, *locations)
 
-    y = checks.fused(tg.tensor(x), *leaves((1, 3))[1:]).data
-    z = checks.fused(tg.tensor(shuffled(x)), *leaves((1, 3))[1:]).data
+    y = checks.fused(tg.tensor(x), *inputs_for((1, 3))[1:]).data
+    z = checks.fused(tg.tensor(shuffled(x)), *inputs_for((1, 3))[1:]).data
     assert_close(z, shuffled(y))
 
 
@@ -215,7 +216,7 @@ def test_the_gradient_of_inference_is_that_of_a_fixed_affine_map(shape, affine):
 @affine_or_not
 @shapes
 def test_inference_and_its_gradient_are_pytorchs(torch, shape, affine):
-    tensors, g = leaves(shape, affine), normal(*shape, seed=9)
+    tensors, g = inputs_for(shape, affine), normal(*shape, seed=9)
     statistics = normal(shape[1], seed=3), normal(shape[1], seed=4) ** 2
     y = F.batch_norm(tensors[0], *map(tg.tensor, statistics), *tensors[1:], eps=0.1)
     theirs = [torch.tensor(t.data, requires_grad=True) for t in tensors]

@@ -7,6 +7,7 @@ when a check runs, so that it meets whatever has been put in their place.
 import numpy as np
 import pytest
 from gradcheck import gradcheck, gradgradcheck
+from oracle import array, assert_all_close, assert_close, leaf, normal
 
 import tinygrad_bn as tg
 from tinygrad_bn import batchnorm, nn
@@ -17,36 +18,12 @@ F = tg.nn.functional
 # --- tools ------------------------------------------------------------------------------------
 
 
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def leaf(array):
-    return tg.tensor(array, requires_grad=True)
-
-
-def leaves(shape, affine=True):
+def inputs_for(shape, affine=True, seed=0):
     """x, and γ (of both signs) and β if wanted: float64 tensors that require a gradient."""
-    arrays = [3 * normal(*shape) - 2]
+    arrays = [3 * normal(*shape, seed=seed) - 2]
     if affine:
-        arrays += [normal(shape[1], seed=1), normal(shape[1], seed=2)]
+        arrays += [normal(shape[1], seed=seed + 1), normal(shape[1], seed=seed + 2)]
     return [leaf(a) for a in arrays]
-
-
-def array(value):
-    return value.data if isinstance(value, tg.Tensor) else np.asarray(value, float)
-
-
-def assert_close(found, expected, tolerance=1e-12):
-    """Of one shape and dtype, and equal to `tolerance` times the largest number, or 1."""
-    found, expected = array(found), array(expected)
-    atol = tolerance * max(1.0, np.abs(expected).max(initial=0))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=atol, strict=True)
-
-
-def assert_all_close(found, expected, tolerance=1e-12):
-    for f, e in zip(found, expected, strict=True):
-        assert_close(f, e, tolerance)
 
 
 def state(model):
@@ -109,27 +86,36 @@ def check_one_batch_by_hand(layout=(2, 1, 2)):
         assert_close(y, spread(NORMALIZED, *layout), 1e-14)
 
 
-def second_derivatives(form, tensors, u, eps=1e-5):
-    """Every block of the second derivative of u·y at once, each with weights of its own."""
-    first = tg.grad(form(*tensors, eps=eps), tensors, u, create_graph=True)
-    total = sum((g * normal(*g.shape, seed=20 + i)).sum() for i, g in enumerate(first))
-    found = tg.grad(total, [*tensors, u], allow_unused=True)
-    return [np.zeros(0) if g is None else g for g in found]  # u·y is linear in β
+def cotangents_for(tensors):
+    """u for y, which has the shape of x, and a v for each ∂(u·y)."""
+    shapes = [t.shape for t in (tensors[0], *tensors)]
+    return [normal(*shape, seed=seed) for seed, shape in enumerate(shapes, 19)]
+
+
+def second_derivatives(form, tensors, cotangents, library=tg):
+    """∂/∂(tensors, u) of Σ v·(∂(u·y)/∂tensor): every block of the second derivative at once."""
+    u, *vs = cotangents
+    first = library.grad(form(*tensors), tensors, u, create_graph=True)
+    total = sum((g * v).sum() for g, v in zip(first, vs, strict=True))
+    found = library.grad(total, [*tensors, u], allow_unused=True)
+    pairs = zip(found, [*tensors, u], strict=True)
+    return [np.zeros(t.shape) if g is None else g for g, t in pairs]  # u·y is linear in β
 
 
 def check_fused_is_composed(shape=(4, 3, 5), affine=True):
-    tensors, u = leaves(shape, affine), leaf(normal(*shape, seed=9))
+    tensors = inputs_for(shape, affine)
+    u, *vs = map(leaf, cotangents_for(tensors))
     found, expected = (
-        [y := form(*tensors), *tg.grad(y, tensors, u), *second_derivatives(form, tensors, u)]
+        [y := form(*tensors), *tg.grad(y, tensors, u), *second_derivatives(form, tensors, [u, *vs])]
         for form in (fused, composed)
     )
-    assert_all_close(found, expected)
+    assert_all_close(found, expected, 1e-12)
 
 
 def check_derivatives_are_difference_quotients(shape=(2, 2, 2), affine=True):
     for form in (fused, composed):
-        assert gradcheck(form, leaves(shape, affine))
-        assert gradgradcheck(form, leaves(shape, affine))
+        assert gradcheck(form, inputs_for(shape, affine))
+        assert gradgradcheck(form, inputs_for(shape, affine))
 
 
 def by_six_equations(g, x, gamma, beta, eps):
@@ -159,7 +145,7 @@ GRADIENTS = {
 
 def batch_for_gradients(rows=6, eps=1e-5):
     """g = ∂L/∂y, x, γ, β and ε."""
-    x, gamma, beta = (t.data for t in leaves((rows, 3)))
+    x, gamma, beta = (t.data for t in inputs_for((rows, 3)))
     return normal(rows, 3, seed=9), x, gamma, beta, eps
 
 
@@ -172,7 +158,7 @@ def check_all_forms_of_the_gradient_agree(rows=6, eps=1e-5):
 
 def check_gamma_and_beta_can_make_it_the_identity(shape=(4, 3, 5), eps=0.1):
     """γ = √(Var[x] + ε), β = E[x]. Were y = γx + β, as often copied, it would not be."""
-    x = leaves(shape)[0]
+    x = inputs_for(shape)[0]
     axes = batch_axes(shape)
     y = fused(x, tg.tensor(np.sqrt(x.data.var(axes) + eps)), tg.tensor(x.data.mean(axes)), eps=eps)
     assert_close(y, x)
@@ -183,7 +169,7 @@ def check_gamma_and_beta_can_make_it_the_identity(shape=(4, 3, 5), eps=0.1):
 
 def check_the_moments_of_x_hat(shape=(4, 3, 5), eps=0.5):
     """Σx̂ = 0, and mean x̂² = σ²/(σ² + ε) = 1 − ε/(σ² + ε)."""
-    x = leaves(shape)[0].data
+    x = inputs_for(shape)[0].data
     x_hat = fused(tg.tensor(x), eps=eps).data
     assert_close(over_batch(np.sum, x_hat), np.zeros_like(over_batch(np.sum, x)))
     expected = 1 - eps / (over_batch(np.var, x) + eps)
@@ -197,7 +183,7 @@ def check_what_is_left_of_the_gradient_along_one_and_along_x_hat(shape=(4, 3, 5)
     Times x̂ and summed: s·(Σ(g·x̂) − ḡ·0 − Σ(g·x̂)·Σx̂²/m), and Σx̂²/m = 1 − ε/(σ² + ε), as above:
     of Σ(g·x̂) the part ε/(σ² + ε) is left, which is all of it for a constant channel, none at ε = 0.
     """
-    tensors, g = leaves(shape), normal(*shape, seed=9)
+    tensors, g = inputs_for(shape), normal(*shape, seed=9)
     x, gamma = tensors[0].data, across(tensors[1].data, len(shape))
     (dx,) = tg.grad(fused(*tensors, eps=eps), tensors[0], tg.tensor(g))
     total = over_batch(np.var, x) + eps
@@ -224,7 +210,7 @@ def check_the_scale_of_the_weights_before_does_not_matter(kind="linear", a=(1e-2
 
     def through(w):
         tensors = [leaf(u), leaf(w)]
-        y = fused(join(*tensors), *leaves((1, 3))[1:], eps=0.0)
+        y = fused(join(*tensors), *inputs_for((1, 3))[1:], eps=0.0)
         return y, *tg.grad(y, tensors, tg.tensor(normal(*y.shape, seed=9)))
 
     y, du, dw = map(array, through(w))
@@ -352,7 +338,7 @@ def check_inference_depends_on_the_sample_alone():
 
 def check_the_gradient_of_inference(shape=(4, 3, 5), affine=True):
     """∂x = g·γ/√(var + ε), ∂γ = Σ g·(x − mean)/√(var + ε), ∂β = Σg: nothing is projected out."""
-    tensors, g = leaves(shape, affine), normal(*shape, seed=9)
+    tensors, g = inputs_for(shape, affine), normal(*shape, seed=9)
     mean, var = normal(shape[1], seed=3), normal(shape[1], seed=4) ** 2
     y = F.batch_norm(tensors[0], tg.tensor(mean), tg.tensor(var), *tensors[1:], eps=0.1)
     std = across(np.sqrt(var + 0.1), len(shape))

@@ -8,6 +8,7 @@ import math
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from layouts import ANY_LAYOUT
 
 seeds = st.integers(0, 2**32 - 1)
 mostly_float64 = st.sampled_from(["float64", "float64", "float64", "float32"])
@@ -42,56 +43,13 @@ ANY = ["normal", "ties and zeros", "wide", "constant", "sparse"]
 POSITIVE = ["positive", "positive ties"]
 GENERIC = ["normal"]
 
-# --- memory orders -----------------------------------------------------------------------------
-
-
-def _permuted(array, axes):
-    return array.transpose(axes).copy().transpose(np.argsort(axes)) if array.ndim else array
-
-
-def _sliced(array, step):
-    """Every `step`-th element of a larger array, on every axis."""
-    large = np.full([abs(step) * n + 1 for n in array.shape], 7, array.dtype)
-    view = large[(*(slice(1, None, step) for _ in array.shape), ...)]
-    view[...] = array
-    return view
-
-
-def _reversed(array):
-    backwards = (*(slice(None, None, -1),) * array.ndim, ...)
-    return array[backwards].copy()[backwards]
-
-
-def _read_only(array):
-    array.flags.writeable = False
-    return array
-
-
-def _repeated(array):
-    """All along the first axis the same memory, with stride 0. These are other values."""
-    return np.broadcast_to(array[:1], array.shape) if array.ndim and len(array) else array
-
-
-LAYOUTS = {
-    "contiguous": lambda array: array,
-    "transposed": lambda array: _permuted(array, range(array.ndim)[::-1]),
-    "channels last": lambda array: _permuted(
-        array, [0, *range(2, array.ndim), 1] if array.ndim > 1 else range(array.ndim)
-    ),
-    "sliced": lambda array: _sliced(array, 2),
-    "windowed": lambda array: _sliced(array, 1),
-    "negative strides": _reversed,
-    "read-only": _read_only,
-    "repeated": _repeated,
-}
-
 
 @st.composite
 def arrays(draw, shape, dtype="float64", values=ANY):
     """An array of drawn values in a drawn memory order."""
     made = VALUES[draw(st.sampled_from(values))]
     array = np.array(made(np.random.default_rng(draw(seeds)), shape), dtype)
-    return LAYOUTS[draw(st.sampled_from(list(LAYOUTS)))](array)
+    return ANY_LAYOUT[draw(st.sampled_from(list(ANY_LAYOUT)))](array)
 
 
 # --- options -----------------------------------------------------------------------------------
