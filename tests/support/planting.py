@@ -1,0 +1,145 @@
+"""Planting a fault in a source text: what to change is named by function and expression.
+
+A fault says in which function it lies and what stands there, as Python source. Both sides are
+compared as syntax trees, so comments, line breaks, brackets, quotes and formatting play no part:
+they can change in the package without a fault going stale. Only the text of the one node that is
+found is replaced; all other text stays as it is.
+"""
+
+import ast
+from collections.abc import Iterator
+from typing import NamedTuple
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+class Fault(NamedTuple):
+    """In `file`, within `function`, `wrong` in the place of `right`.
+
+    function: the qualified name inside the file, such as "Tensor.exp" or "conv2d.<locals>.to_x";
+    the name of a class means what stands in it outside its methods, and "" what stands outside all
+    functions and classes. What is in an inner function belongs to that alone.
+    right, wrong: an expression, a statement, or a keyword argument (`axis=0`).
+    nth: which one it is (from 0), if `right` stands there several times.
+    """
+
+    name: str
+    file: str
+    function: str
+    right: str
+    wrong: str
+    nth: int | None = None
+
+
+def planted(fault: Fault, source: str) -> str:
+    """`source` with the fault in it; ValueError if it does not say exactly where."""
+    tree = ast.parse(source)
+    scopes = [node for name, node in definitions(tree) if name == fault.function]
+    if not scopes:
+        raise ValueError(f"{fault.name}: there is no {fault.function!r} in {fault.file}")
+    found = [node for scope in scopes for node in occurrences(fault.right, scope)]
+    check_where(fault, len(found), tree)
+    text = replaced(source, found[fault.nth or 0], fault.wrong)
+    try:
+        new = ast.parse(text)
+        compile(text, fault.name, "exec")
+    except SyntaxError as error:
+        raise ValueError(f"{fault.name}: with {fault.wrong!r} it is no Python: {error}") from error
+    if ast.dump(new) == ast.dump(tree):
+        raise ValueError(f"{fault.name}: {fault.wrong!r} changes nothing")
+    return text
+
+
+def check_where(fault: Fault, count: int, tree: ast.Module) -> None:
+    """ValueError unless the fault means exactly one of `count` places."""
+    where = f"{fault.right!r} in {fault.function or 'the module'!r} of {fault.file}"
+    if fault.nth is not None and not 0 <= fault.nth < count:
+        raise ValueError(f"{fault.name}: there is no number {fault.nth} of {count} × {where}")
+    if fault.nth is None and count != 1:
+        names = sorted({name for name, node in definitions(tree) if occurrences(fault.right, node)})
+        elsewhere = f"; it is in {', '.join(map(repr, names))}" if names and not count else ""
+        raise ValueError(f"{fault.name}: {count} × {where}{elsewhere}")
+
+
+# --- where it is ------------------------------------------------------------------------------
+
+
+def definitions(tree: ast.Module) -> list[tuple[str, ast.AST]]:
+    """Every function and class with its qualified name; first of all "", for what is in none."""
+    return [("", tree), *inner_definitions(tree, "")]
+
+
+def inner_definitions(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.AST]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, Definition):
+            name = prefix + child.name
+            yield name, child
+            inner = "." if isinstance(child, ast.ClassDef) else ".<locals>."
+            yield from inner_definitions(child, name + inner)
+        else:
+            yield from inner_definitions(child, prefix)
+
+
+def own_nodes(scope: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a function, class or module, without inner functions and classes.
+
+    Nor what is in an f-string, whose places Python 3.11 does not tell: name the whole string.
+    """
+    for node in ast.iter_child_nodes(scope):
+        if not isinstance(node, Definition):
+            yield node
+            if not isinstance(node, ast.JoinedStr):
+                yield from own_nodes(node)
+
+
+def shape(node: ast.AST) -> str:
+    """A text that is equal for nodes that mean the same, wherever they stand."""
+    return ast.dump(node).replace("ctx=Store()", "ctx=Load()").replace("ctx=Del()", "ctx=Load()")
+
+
+def readings(text: str) -> set[str]:
+    """The shapes of all that a source text can be: an expression, a statement, an argument."""
+    found = set()
+    for around in ("(\n{}\n)", "{}", "f({})"):
+        try:
+            statements = ast.parse(around.format(text)).body
+        except SyntaxError:
+            continue
+        if len(statements) != 1:
+            continue
+        (node,) = statements
+        if around == "{}":
+            found.add(shape(node))
+        elif around == "f({})":
+            found |= {shape(k) for k in node.value.keywords if not node.value.args}
+        else:
+            found.add(shape(node.value))
+    return found
+
+
+def occurrences(right: str, scope: ast.AST) -> list[ast.AST]:
+    """The nodes of the scope that `right` can be, in the order of the source."""
+    wanted = readings(right)
+    if not wanted:
+        raise ValueError(f"{right!r} is no Python")
+    found = [node for node in own_nodes(scope) if hasattr(node, "lineno") and shape(node) in wanted]
+    found.sort(key=lambda node: (node.lineno, node.col_offset))
+    # The statement `f()` and the expression `f()` in it are the same text: one place.
+    inside = {id(node.value) for node in found if isinstance(node, ast.Expr)}
+    return [node for node in found if id(node) not in inside]
+
+
+# --- what stands there instead ----------------------------------------------------------------
+
+
+def replaced(source: str, node: ast.AST, wrong: str) -> str:
+    """The source with the text of the node replaced; in brackets, where it is an expression."""
+    lines = source.encode().splitlines(keepends=True)  # columns count bytes
+    start = sum(map(len, lines[: node.lineno - 1])) + node.col_offset
+    end = sum(map(len, lines[: node.end_lineno - 1])) + node.end_col_offset
+    if isinstance(node, ast.expr):
+        wrong = f"({wrong})"
+    elif isinstance(node, ast.stmt):
+        wrong = wrong.replace("\n", "\n" + " " * node.col_offset)
+    whole = source.encode()
+    return (whole[:start] + wrong.encode() + whole[end:]).decode()
