@@ -1,6 +1,8 @@
 """First steps: a network with batch normalization learns to read digits. In two seconds.
 
-python examples/first_steps.py
+    python examples/first_steps.py
+
+It is a PyTorch program, but for the imports.
 """
 
 from tinygrad_bn import manual_seed, nn, no_grad
