@@ -4,32 +4,32 @@
     python examples/benchmarks/run.py --quick             # 3 minutes, for a first look
     python examples/benchmarks/run.py --only steps --threads "1 2 4"
     python examples/benchmarks/run.py --check             # do all libraries compute the same?
+    python examples/benchmarks/run.py --against FOLDER    # this checkout against another one
 
-The peers are PyTorch, JAX, tinygrad (which needs clang), MyGrad, autograd, and NumPy by hand; those
-that are not installed are skipped. The report is printed as it grows, and written to
-results/benchmark.md with two pictures beside it (by matplotlib).
+README.md, beside this file, says what is measured and how.
 """
 
 import argparse
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import parts
-import rates
-from peers import PEERS, cannot, installed
-from process import HERE, PeerError, Process, available_cores, spawn
-from report import Report, machine, notes, versions
-from work import WORKS, without_dropout
+import against
+import scaling
+import startup
+import steps
+import time_to_accuracy
+from peers import PEERS, installed, takes_part
+from report import Report, machine, versions
+from worker import HERE, Worker, WorkerError, available_cores
+from workloads import QUICK, WORKS
 
-Say = Callable[[str], None]
-TITLES = {
-    "steps": "Time of a step",
-    "start": "Import, first step, memory",
-    "accuracy": "Time to an accuracy",
-    "scaling": "How a step grows",
-    "rates": "Shares of the machine's rates",
+PARTS = {
+    "steps": ("Time of a step", steps.run),
+    "start": ("Import, first step, memory", startup.run),
+    "accuracy": ("Time to an accuracy", time_to_accuracy.run),
+    "scaling": ("How a step grows", scaling.run),
 }
 
 
@@ -38,96 +38,79 @@ def options() -> argparse.Namespace:
     cores = len(available_cores())
     parser.add_argument("--rounds", type=int, help="how often each library has its turn")
     parser.add_argument("--quick", action="store_true", help="less of everything")
-    parser.add_argument("--only", choices=TITLES, help="one part of the report")
+    parser.add_argument("--only", choices=PARTS, help="one part of the report")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="a folder")
     parser.add_argument("--threads", help='numbers of threads, as "1 2"; most parts use the last')
     parser.add_argument("--check", action="store_true", help="compare results, not times")
+    parser.add_argument("--against", type=Path, help="another checkout of tinygrad_bn")
     args = parser.parse_args()
     usual = [min(2, cores)] if args.quick else [n for n in (1, 2) if n <= cores]
     args.threads = [int(n) for n in args.threads.split()] if args.threads else usual
     args.rounds = args.rounds or (3 if args.quick else 11)
-    args.works = [WORKS[i] for i in (0, 2, 5)] if args.quick else WORKS
+    args.works = QUICK if args.quick else WORKS
     if max(args.threads) > cores:
         parser.error(f"{max(args.threads)} threads: this program may use {cores} cores")
+    if args.against and not (args.against / "tinygrad_bn").is_dir():
+        parser.error(f"--against: no folder tinygrad_bn in {args.against}")
     return args
 
 
-def present(say: Say) -> list[str]:
-    """The libraries that take part; a line for each that does not."""
-    names = installed()
-    for name in PEERS:
-        if name not in names:
-            say(f"- {name} is not installed: skipped")
-    with spawn([str(HERE / "by_hand.py")], threads=1) as process:
-        process.communicate()
-    if process.returncode:
-        say("- NumPy by hand does not compute what tinygrad_bn does: left out")
-        names.remove("NumPy by hand")
-    return names
-
-
 def check(names: list[str], threads: int, calls: int = 4, tolerance: float = 1e-3) -> bool:
-    """Whether all compute the same: four training steps without dropout, or the scores."""
+    """Whether all compute the same: the losses of some training steps, or the scores."""
     agreed = True
-    for work in map(without_dropout, WORKS):
-        results: dict[str, list[list[float]]] = {}
-        for name in [name for name in names if not cannot(name, work)]:
+    for work in WORKS:
+        # every library draws dropout's masks in its own way
+        steady = [layer for layer in work.layers if layer[0] != "dropout"]
+        expected: list[list[float]] = []
+        for name in [name for name in names if takes_part(name, work)]:
             try:
-                with Process(name, threads) as process:
-                    process.ask("build", work)
-                    results[name] = process.ask("results", calls)
-            except PeerError as error:
+                with Worker(name, threads) as worker:
+                    worker.ask("build", work._replace(layers=steady))
+                    results = worker.ask("results", calls)
+            except WorkerError as error:
                 print(f"{work.name}: {name} failed: {error}", flush=True)
                 agreed = False
-        for name, result in results.items():
-            expected = results.get("PyTorch", next(iter(results.values())))
+                continue
+            expected = expected or results
             difference = max(
                 max(abs(a - b) for a, b in zip(*rows, strict=True)) / max(map(abs, rows[1]))
-                for rows in zip(result, expected, strict=True)
+                for rows in zip(results, expected, strict=True)
             )
             agreed &= difference < tolerance
             print(f"{work.name}: {name} differs by {difference:.1e}", flush=True)
     return agreed
 
 
-def draw(args: argparse.Namespace, steps: parts.Steps, scaling: parts.Scaling, say: Say) -> None:
-    if not find_spec("matplotlib"):
-        return say("matplotlib is not installed: no pictures")
-    import pictures
+def draw(results: dict[str, Any], folder: Path, report: Report) -> None:
+    import plots
 
-    if steps and find_spec("torch"):  # the bars are multiples of its time
-        pictures.steps(steps, machine(), args.out / "steps.png")
-        say("![Time of a step in each library, as a multiple of PyTorch's](steps.png)\n")
-    if scaling:
-        pictures.scaling(scaling, machine(), args.out / "scaling.png")
-        say("![Time of a step over batch, image side, channels and depth](scaling.png)\n")
-    return None
+    if "steps" in results and find_spec("torch"):  # the bars are multiples of its time
+        plots.steps(results["steps"], folder / "steps.png")
+        report.say("![Time of a step in each library, as a multiple of PyTorch's](steps.png)\n")
+    if "scaling" in results:
+        plots.scaling(results["scaling"], folder / "scaling.png")
+        report.say("![Time of a step over batch, image side, channels and depth](scaling.png)\n")
 
 
 def main() -> None:
-    args = options()
+    args, names = options(), installed()
+    if args.against:
+        return against.compare(args.against.resolve(), args.works, args.rounds)
     if args.check:
-        sys.exit(not check(present(print), args.threads[-1]))
+        sys.exit(not check(names, args.threads[-1]))
     report = Report(args.out / "benchmark.md")
     report.say(f"# tinygrad_bn and other libraries\n\n{machine()}.\n")
-    names = present(report.say)
-    report.say(f"- {versions(names, rates.measure(1).blas)}\n\n{notes()}\n")
-    steps: parts.Steps = {}
-    scaling: parts.Scaling = {}
-    for part, title in TITLES.items():
-        if args.only in (None, part):
-            report.say(f"## {title}\n")
-            if part == "steps":
-                steps = parts.steps(args, names, report)
-            elif part == "start":
-                parts.beginnings(args, names, report)
-            elif part == "accuracy":
-                parts.learning(args, names, report)
-            elif part == "scaling":
-                scaling = parts.scaling(args, names, report)
-            else:
-                parts.shares(args, names, report, steps)
-    draw(args, steps, scaling, report.say)
+    for name in [name for name in PEERS if name not in names]:
+        report.say(f"- {name} is not installed: skipped")
+    report.say(f"- {versions(names)}\n- [What is measured, and how](../README.md)\n")
+    results: dict[str, Any] = {}
+    for part in [args.only] if args.only else PARTS:
+        title, run = PARTS[part]
+        report.say(f"## {title}\n")
+        results[part] = run(args, names, report)
+    if find_spec("matplotlib"):
+        return draw(results, args.out, report)
+    return report.say("matplotlib is not installed: no pictures")
 
 
 if __name__ == "__main__":

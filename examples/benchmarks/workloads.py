@@ -1,8 +1,8 @@
-"""The pieces of work: networks and batches as plain data, which every library builds its own from.
+"""The works: networks and batches as plain data, from which every library builds its own.
 
 A network is a list of layers, each a name and its sizes, such as ("conv", 1, 16). Its weights are a
 dictionary of NumPy arrays under PyTorch's names, such as "0.weight", so that every library starts
-from the same ones. From the same list follows what a step must at least compute and move.
+from the same ones.
 """
 
 import math
@@ -24,7 +24,9 @@ class Work(NamedTuple):
     training: bool = True
 
 
-# --- networks -------------------------------------------------------------------------------------
+# Of the optimizer, and of batch normalization: PyTorch's names
+SGD = {"lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
+EPS, MOMENTUM = 1e-5, 0.1
 
 
 def block(n: int, m: int, activation: str = "relu") -> list[Layer]:
@@ -54,29 +56,34 @@ def example_cnn(side: int = 28, dropout: float = 0.3) -> list[Layer]:
     return [*convolutions(16, 32), *head]
 
 
-def deeper_cnn() -> list[Layer]:
-    """Twice and four times the channels of the example: more arithmetic per byte."""
-    return [*convolutions(32, 64, 128), ("flatten",), ("linear", 128 * 3 * 3, 10, True)]
-
-
+# Twice and four times the channels of the example: more arithmetic per byte.
+DEEPER_CNN = [*convolutions(32, 64, 128), ("flatten",), ("linear", 128 * 3 * 3, 10, True)]
 WORKS = [
     Work("paper MLP, batch 60", mlp(784, 100, 100, 100, 10, activation="sigmoid"), 60, (784,)),
     Work("wide MLP, batch 128", mlp(784, 512, 256, 10, activation="relu"), 128, (784,)),
     Work("example CNN, batch 64", example_cnn(), 64),
     Work("example CNN, batch 128", example_cnn(), 128),
-    Work("deeper CNN, batch 64", deeper_cnn(), 64),
+    Work("deeper CNN, batch 64", DEEPER_CNN, 64),
     Work("inference, batch 1", example_cnn(), 1, training=False),
     Work("inference, batch 1,000", example_cnn(), 1000, training=False),
 ]
 PAPER_MLP, EXAMPLE_CNN_128 = WORKS[0], WORKS[3]
+QUICK = [WORKS[i] for i in (0, 2, 5)]
 
 
-def without_dropout(work: Work) -> Work:
-    """The same, but for what each library draws from its own random generator."""
-    return work._replace(layers=[layer for layer in work.layers if layer[0] != "dropout"])
-
-
-# --- numbers to start from ------------------------------------------------------------------------
+def shapes(work: Work) -> Iterator[tuple[Layer, Shape]]:
+    """Each layer with the shape of what it makes of one sample."""
+    shape = tuple(work.sample)
+    for layer in work.layers:
+        if layer[0] == "linear":
+            shape = (layer[2],)
+        elif layer[0] == "conv":
+            shape = (layer[2], *shape[1:])
+        elif layer[0] == "pool":
+            shape = (shape[0], shape[1] // 2, shape[2] // 2)
+        elif layer[0] == "flatten":
+            shape = (math.prod(shape),)
+        yield layer, shape
 
 
 def weights(work: Work, seed: int = 0) -> dict[str, Any]:
@@ -112,55 +119,8 @@ def batch(work: Work, seed: int = 0) -> tuple[Any, Any]:
     return inputs, rng.integers(0, 10, work.batch)
 
 
-# --- what a step must do --------------------------------------------------------------------------
-
-
-def shapes(work: Work) -> Iterator[tuple[Layer, Shape]]:
-    """Each layer with the shape of what it makes of one sample."""
-    shape = tuple(work.sample)
-    for layer in work.layers:
-        if layer[0] == "linear":
-            shape = (layer[2],)
-        elif layer[0] == "conv":
-            shape = (layer[2], *shape[1:])
-        elif layer[0] == "pool":
-            shape = (shape[0], shape[1] // 2, shape[2] // 2)
-        elif layer[0] == "flatten":
-            shape = (math.prod(shape),)
-        yield layer, shape
-
-
-def flops(work: Work) -> float:
-    """Floating-point operations of the matrix products and convolutions; the rest is left out.
-
-    Forward 2 per multiply-add. Backward twice as many, once for the weights and once for the input,
-    which the first layer need not have.
-    """
-    products = []
-    for (kind, *sizes), shape in shapes(work):
-        if kind in ("linear", "conv"):
-            taps = 9 if kind == "conv" else 1
-            products.append(2.0 * work.batch * taps * sizes[0] * math.prod(shape))
-    return 3 * sum(products) - products[0] if work.training else sum(products)
-
-
-def traffic(work: Work) -> float:
-    """Bytes moved if every layer reads its input from memory and writes its output there.
-
-    Per value that a layer makes: written, and read by the next layer; in training also its gradient
-    written and read, and the value read again for the derivative of the next layer. The input is
-    read once, or twice. A parameter is read forward; in training also backward, its gradient is
-    written and read, and momentum and parameter are read and written. Joining layers, or a cache
-    that holds them, can do with less: a share above 100 % is no mistake.
-    """
-    free = ("flatten",) if work.training else ("flatten", "dropout")  # nothing is moved
-    made = sum(math.prod(shape) for layer, shape in shapes(work) if layer[0] not in free)
-    parameters = sum(
-        math.prod(sizes[:2]) * (9 if kind == "conv" else 1)
-        for kind, *sizes in work.layers
-        if kind in ("linear", "conv")
-    )
-    read = math.prod(work.sample)
-    if work.training:
-        return 4.0 * (work.batch * (5 * made + 2 * read) + 8 * parameters)
-    return 4.0 * (work.batch * (2 * made + read) + parameters)
+def split(weights: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The weights as parameters and as running statistics."""
+    parameters = {k: v for k, v in weights.items() if k.endswith(("weight", "bias"))}
+    running = {k: v for k, v in weights.items() if "running" in k}
+    return parameters, running

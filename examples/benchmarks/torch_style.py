@@ -1,0 +1,95 @@
+"""What tinygrad_bn and PyTorch do alike, since the one takes its names from the other."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from workloads import SGD, Work, example_cnn, weights
+
+
+def network(nn: Any, work: Work) -> Any:
+    """The network, from the layers of either library."""
+    make = {
+        "conv": lambda n, m: nn.Conv2d(n, m, 3, padding=1, bias=False),
+        "linear": lambda n, m, bias: nn.Linear(n, m, bias=bias),
+        "bn1d": nn.BatchNorm1d,
+        "bn2d": nn.BatchNorm2d,
+        "relu": nn.ReLU,
+        "sigmoid": nn.Sigmoid,
+        "pool": lambda: nn.MaxPool2d(2),
+        "flatten": nn.Flatten,
+        "dropout": nn.Dropout,
+    }
+    return nn.Sequential(*(make[kind](*sizes) for kind, *sizes in work.layers))
+
+
+def program(lib: Any, work: Work, model: Any, x: Any, y: Any) -> Callable[[], Any]:
+    """A training step, or an inference. lib: the module `torch`, or `tinygrad_bn`."""
+    model.train(work.training)
+    optimizer = lib.optim.SGD(model.parameters(), **SGD)
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = lib.nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def infer() -> Any:
+        with lib.no_grad():
+            return model(x)
+
+    return step if work.training else infer
+
+
+def learn(
+    lib: Any, convert: Callable[[Any], Any], seed: int, goals: list[float]
+) -> list[tuple[float, int]]:
+    """Train the example CNN by the recipe of examples/mnist_cnn.py, with 4 tests in each epoch.
+
+    convert: makes the library's own of a model or an array. Given is when each goal, an accuracy
+    in percent, was reached: by the clock, and after how many steps; infinity if it never was.
+    """
+    from tinygrad_bn.data import MNIST
+
+    epochs, size, lr = 5, 64, 0.1
+    train_set, test_set, rng = MNIST(train=True), MNIST(train=False), np.random.default_rng(seed)
+    work = Work("example CNN", example_cnn(), size)
+    model = network(lib.nn, work)
+    model.load_state_dict({name: convert(array) for name, array in weights(work, seed).items()})
+    model = convert(model)
+    optimizer = lib.optim.SGD(model.parameters(), **(SGD | {"lr": lr}))
+    per_epoch = -(-len(train_set) // size)
+    schedule = lib.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * per_epoch)
+
+    def batch(dataset: Any, chosen: Any) -> Any:
+        return [convert(tensor.numpy()) for tensor in dataset[chosen]]
+
+    def accuracy() -> float:
+        model.eval()
+        right = 0
+        with lib.no_grad():
+            for i in range(0, len(test_set), 1000):
+                images, labels = batch(test_set, slice(i, i + 1000))
+                right += (model(images).argmax(1) == labels).sum().item()
+        model.train()
+        return 100 * right / len(test_set)
+
+    reached: list[tuple[float, int]] = []
+    for step in range(epochs * per_epoch):
+        place = step % per_epoch
+        if place == 0:
+            order = rng.permutation(len(train_set))
+        images, labels = batch(train_set, order[place * size : (place + 1) * size])
+        optimizer.zero_grad()
+        lib.nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+        schedule.step()
+        if (place + 1) % (per_epoch // 4) == 0:
+            found = accuracy()
+            while len(reached) < len(goals) and found >= goals[len(reached)]:
+                reached.append((time.perf_counter(), step + 1))
+        if len(reached) == len(goals):
+            break
+    return reached + [(float("inf"), 0)] * (len(goals) - len(reached))
