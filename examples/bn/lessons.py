@@ -1,7 +1,7 @@
 """Nine short experiments on batch normalization (BN), each printing its evidence.
 
-    python examples/bn_lessons.py                  # all of them, in about a minute
-    python examples/bn_lessons.py drift depth      # only these
+    python examples/bn/lessons.py                  # all of them, in about a minute
+    python examples/bn/lessons.py drift depth      # only these
 
 Sections are those of the paper (Ioffe & Szegedy 2015, arXiv 1502.03167). What BN does is measured
 here. *Why* it makes training faster is disputed; where that is at stake, the text says so.

@@ -1,6 +1,6 @@
 """Batch normalization by hand: one batch of 4 rows and 2 features, with every number shown.
 
-    python examples/bn_by_hand.py
+    python examples/bn/by_hand.py
 
 Forward is Algorithm 1 of the paper (arXiv 1502.03167), backward the six equations of its section 3,
 in plain NumPy and under the paper's names. Automatic differentiation then finds the same.

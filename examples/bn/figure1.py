@@ -1,8 +1,8 @@
 """Section 4.1 of the batch normalization paper (arXiv 1502.03167): its Figure 1, measured again.
 
-    python examples/bn_paper_fig1.py --steps 2000 --seeds 1   # a quick look
-    python examples/bn_paper_fig1.py                          # all of it
-    python examples/bn_paper_fig1.py --help
+    python examples/bn/figure1.py --steps 2000 --seeds 1   # a quick look
+    python examples/bn/figure1.py                          # all of it
+    python examples/bn/figure1.py --help
 
 Three hidden layers of 100 sigmoid units learn the digits with and without batch normalization (BN).
 Written are a picture with three panels (test accuracy over the steps; what enters the sigmoid of a
@@ -19,6 +19,7 @@ and 2 was the best of five for the network without BN.
 
 import argparse
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,19 +36,14 @@ from tinygrad_bn.optim import SGD
 BATCH, WIDTH, THRESHOLD, HELD_BACK = 60, 100, 127, 5_000
 PERCENTILES = (15, 50, 85)  # the paper's
 MOVEMENTS = ("median", "width", "median, relative", "width, relative")  # see movement()
+GOALS = (90, 95, 97)  # percent
 PROBE = 1_000  # how many test images they are taken over: every tenth
 EARLY = (20, 50, 100, 150, 200, 300, 400, 500, 600, 700, 800, 900)  # steps to look at
 IN_TABLE = (100, 1_000, 5_000, 10_000, 50_000)
 NAMES = {False: "without", True: "with"}
 
 
-class Digits(NamedTuple):
-    """Images (N, 784) of zeros and ones, and labels (N,): to learn from, and to be tested on."""
-
-    images: Array
-    labels: Array
-    test_images: Array
-    test_labels: Array
+Digits = tuple[Array, Array]  # images (N, 784) of zeros and ones, and labels (N,)
 
 
 class Run(NamedTuple):
@@ -63,17 +59,16 @@ Runs = dict[tuple[float, bool], list[Run]]  # by learning rate and with or witho
 # --- the experiment -------------------------------------------------------------------------------
 
 
-def load(held_back: bool) -> Digits:
-    """The digits, made binary once and for all; `held_back`: tested on training images."""
-    parts = []
-    for dataset in (MNIST(train=True), MNIST(train=False)):
-        binary = dataset.images.reshape(len(dataset), -1) > THRESHOLD
-        parts += [binary.astype(np.float32), dataset.labels]
+def load(held_back: bool) -> tuple[Digits, Digits]:
+    """To learn from, and to be tested on; made binary once and for all."""
+    train_set, test_set = MNIST(train=True), MNIST(train=False)
     if held_back:
-        images, labels = parts[:2]
-        k = len(images) - HELD_BACK
-        parts = [images[:k], labels[:k], images[k:], labels[k:]]
-    return Digits(*parts)
+        train_set, test_set = MNIST(part=slice(-HELD_BACK)), MNIST(part=slice(-HELD_BACK, None))
+    parts = []
+    for dataset in (train_set, test_set):
+        binary = dataset.images.reshape(len(dataset), -1) > THRESHOLD
+        parts.append((binary.astype(np.float32), dataset.labels))
+    return parts[0], parts[1]
 
 
 def build(with_bn: bool, std: float, rng: np.random.Generator) -> nn.Sequential:
@@ -132,28 +127,37 @@ def checkpoints(steps: int) -> list[int]:
 
 
 def train(
-    digits: Digits, with_bn: bool, lr: float, std: float, seed: int, steps: int, bar: tqdm
+    data: tuple[Digits, Digits],
+    with_bn: bool,
+    lr: float,
+    std: float,
+    seed: int,
+    steps: int,
+    bar: tqdm,
 ) -> Run:
     """One network. The same seed gives the same first weights and batches with and without BN."""
+    (images, labels), (test_images, test_labels) = data
     rng = np.random.default_rng(seed)
     model = build(with_bn, std, rng)
     optimizer = SGD(model.parameters(), lr=lr)
-    probe = digits.test_images[:: len(digits.test_images) // PROBE]
+    probe = test_images[:: len(test_images) // PROBE]
     stops, accuracies, inputs = set(checkpoints(steps)), [], []
     for step in range(1, steps + 1):
-        batch = rng.integers(len(digits.images), size=BATCH)
+        batch = rng.integers(len(images), size=BATCH)
         optimizer.zero_grad()
-        scores = model(tensor(digits.images[batch]))
-        cross_entropy(scores, tensor(digits.labels[batch])).backward()
+        scores = model(tensor(images[batch]))
+        cross_entropy(scores, tensor(labels[batch])).backward()
         optimizer.step()
         bar.update()
         if step in stops:
-            accuracies.append(accuracy(model, digits.test_images, digits.test_labels))
+            accuracies.append(accuracy(model, test_images, test_labels))
             inputs.append(sigmoid_inputs(model, probe))
     return Run(np.array(accuracies), np.array(inputs))
 
 
-def run_all(digits: Digits, lrs: list[float], std: float, seeds: int, steps: int) -> Runs:
+def run_all(
+    data: tuple[Digits, Digits], lrs: list[float], std: float, seeds: int, steps: int
+) -> Runs:
     runs: Runs = {(lr, with_bn): [] for lr in lrs for with_bn in NAMES}
     # disable=None: no bar where nobody could see it move, as in a pipe or a file
     with tqdm(total=len(runs) * seeds * steps, unit=" steps", disable=None) as bar:
@@ -162,23 +166,17 @@ def run_all(digits: Digits, lrs: list[float], std: float, seeds: int, steps: int
                 name = f"lr {lr:g}, {NAMES[with_bn]} BN, seed {seed}"
                 bar.set_description(name)
                 start = time.perf_counter()
-                done.append(train(digits, with_bn, lr, std, seed, steps, bar))
+                done.append(train(data, with_bn, lr, std, seed, steps, bar))
                 seconds = time.perf_counter() - start
                 bar.write(f"{name}: test accuracy {done[-1].accuracy[-1]:.2f}% in {seconds:.1f} s")
     return runs
 
 
-# --- the claims -----------------------------------------------------------------------------------
+# --- the numbers ----------------------------------------------------------------------------------
 
 
 def accuracies(runs: list[Run]) -> Array:
     return np.array([run.accuracy for run in runs])  # (seeds, checkpoints)
-
-
-def first_step(runs: list[Run], steps: list[int], percent: float) -> str:
-    """The first checkpoint at which the mean over the seeds reaches `percent`."""
-    reached = accuracies(runs).mean(0) >= percent
-    return f"{steps[reached.argmax()]:,}" if reached.any() else "never"
 
 
 def movement(run: Run, steps: list[int]) -> Array:
@@ -194,153 +192,119 @@ def movement(run: Run, steps: list[int]) -> Array:
     return np.concatenate([moves, moves / width[1:]]).mean(1)
 
 
-def typical_unit(run: Run, steps: list[int]) -> int:
-    """The unit whose median moves neither more nor less than that of most others."""
-    return int(np.argsort(movement(run, steps)[0])[WIDTH // 2])
+def ahead(runs: Runs, lr: float) -> Array:
+    """At which checkpoints the mean accuracy over the seeds is higher with BN."""
+    return accuracies(runs[lr, True]).mean(0) > accuracies(runs[lr, False]).mean(0)
 
 
-def ahead(runs: Runs, lr: float) -> tuple[Array, Array]:
-    """At which checkpoints BN is higher: in the mean over the seeds, and in every single seed."""
-    gap = accuracies(runs[lr, True]) - accuracies(runs[lr, False])
-    return gap.mean(0) > 0, (gap > 0).all(0)
-
-
-# --- the table ------------------------------------------------------------------------------------
+# --- the tables -----------------------------------------------------------------------------------
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table, its columns aligned for reading as plain text too."""
     lines = [head, ["---"] * len(head), *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return "\n".join(
-        f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |"
-        for line in lines
-    )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = [map(str.ljust, line, widths) for line in lines]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in padded)
 
 
 def spread(values: Array, digits: int = 2) -> str:
     """Mean ± standard deviation over the seeds."""
-    if len(values) == 1:
-        return f"{values[0]:.{digits}f}"
-    return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
+    mean = f"{values.mean():.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {values.std(ddof=1):.{digits}f}"
 
 
-def accuracy_table(runs: Runs, steps: list[int]) -> str:
-    columns = [i for i, step in enumerate(steps) if step in IN_TABLE or step == steps[-1]]
-    rows = [
-        [f"{lr:g}", NAMES[with_bn], *(spread(accuracies(done)[:, i]) for i in columns)]
-        for (lr, with_bn), done in runs.items()
-    ]
-    return table(["learning rate", "BN", *(f"step {steps[i]:,}" for i in columns)], rows)
-
-
-def speed_table(runs: Runs, lrs: list[float], steps: list[int]) -> str:
-    goals, rows = (90, 95, 97), []
-    for lr in lrs:
-        first = [first_step(runs[lr, b], steps, goal) for goal in goals for b in NAMES]
-        mean, every = ahead(runs, lr)
-        behind = [f"{step:,}" for step, higher in zip(steps, mean, strict=True) if not higher]
-        rows.append([
-            f"{lr:g}", *first, f"{mean.sum()}", f"{every.sum()}", "; ".join(behind) or "none"
-        ])  # fmt: skip
-    reach = [f"{goal}% {name}" for goal in goals for name in NAMES.values()]
-    head = ["learning rate", *reach, "ahead", "in every seed", "not ahead at step"]
-    return table(head, rows)
-
-
-def movement_table(runs: Runs, steps: list[int]) -> str:
-    rows = []
-    for (lr, with_bn), done in runs.items():
-        moves = np.array([movement(run, steps).mean(1) for run in done])
-        width = np.array(
-            [[(r.inputs[i, 2] - r.inputs[i, 0]).mean() for i in (0, -1)] for r in done]
-        )
-        rows.append([
-            f"{lr:g}", NAMES[with_bn], *(spread(m, 3) for m in moves.T),
-            spread(width[:, 0]), spread(width[:, 1]),
-        ])  # fmt: skip
-    head = ["learning rate", "BN", *MOVEMENTS]
-    return table([*head, f"width, step {steps[0]}", f"width, step {steps[-1]:,}"], rows)
-
-
-def verdict(runs: Runs, lrs: list[float], steps: list[int]) -> str:
+def claims(runs: Runs, lrs: list[float], steps: list[int]) -> str:
     """The paper's three claims, at each learning rate, by the means over the seeds."""
-    early = np.array(steps) <= max(1000, steps[0])
     rows = [
-        [f"faster early: ahead at all checkpoints up to step {max(np.array(steps)[early]):,}"],
+        ["faster early: ahead at all checkpoints up to step 1,000"],
         [f"higher at every checkpoint, of which there are {len(steps)}"],
-        ["higher at the last one"],
-        *([f"steadier inputs: movement of the {what}, with BN / without"] for what in MOVEMENTS),
+        ["higher at the last one, by so many points"],
     ]
+    rows += [[f"steadier inputs: movement of the {name}, with BN / without"] for name in MOVEMENTS]
     for lr in lrs:
-        gap = accuracies(runs[lr, True]).mean(0) - accuracies(runs[lr, False]).mean(0)
+        higher = ahead(runs, lr)
+        early = higher[np.array(steps) <= 1000].all()
+        last = [accuracies(runs[lr, with_bn])[:, -1].mean() for with_bn in (True, False)]
         with_bn, without = (
-            np.mean([movement(run, steps) for run in runs[lr, b]], (0, 2)) for b in (True, False)
+            np.mean([movement(run, steps).mean(1) for run in runs[lr, with_bn]], axis=0)
+            for with_bn in (True, False)
         )
-        cells = [
-            "yes" if (gap[early] > 0).all() else f"no, at {(gap[early] > 0).sum()}",
-            "yes" if (gap > 0).all() else f"no, at {(gap > 0).sum()}",
-            f"{'yes' if gap[-1] > 0 else 'no'}, {gap[-1]:+.2f} points",
-            *(f"{ratio:.2f}" for ratio in with_bn / without),
-        ]
+        cells = ["yes" if early else "no", "yes" if higher.all() else f"no, at {higher.sum()}"]
+        cells += [f"{last[0] - last[1]:+.2f}", *(f"{ratio:.2f}" for ratio in with_bn / without)]
         for row, cell in zip(rows, cells, strict=True):
             row.append(cell)
     return table(["claim", *(f"at rate {lr:g}" for lr in lrs)], rows)
 
 
-def best(runs: Runs, lrs: list[float]) -> str:
-    """Each network at the rate that suits it, which is the fairest single comparison."""
-    ends = {key: accuracies(done)[:, -1] for key, done in runs.items()}
-    chosen = {b: max(lrs, key=lambda lr, b=b: ends[lr, b].mean()) for b in NAMES}
-    values = [
-        f"{NAMES[b]} BN {spread(ends[lr, b])} (learning rate {lr:g})" for b, lr in chosen.items()
-    ]
-    return f"At the end, each at the learning rate of its highest mean: {', '.join(values)}."
+def by_network(runs: Runs, head: list[str], cells: Callable[[list[Run]], list[str]]) -> str:
+    """A table with a row for each learning rate, without and with BN."""
+    rows = [[f"{lr:g}", NAMES[with_bn], *cells(done)] for (lr, with_bn), done in runs.items()]
+    return table(["learning rate", "BN", *head], rows)
 
 
-def report(runs: Runs, args: argparse.Namespace) -> str:
-    """All tables, with what one must know to read them."""
-    lrs, stops, regular = args.lrs, checkpoints(args.steps), interval(args.steps)
-    options = f"--steps {args.steps} --seeds {args.seeds} --lrs {' '.join(f'{lr:g}' for lr in lrs)}"
-    options += f" --std {args.std:g}{' --held-back' * args.held_back}"
-    return f"""# Figure 1 of the batch normalization paper, measured again
+def accuracy_table(runs: Runs, steps: list[int]) -> str:
+    columns = [i for i, step in enumerate(steps) if step in IN_TABLE or step == steps[-1]]
+    head = [f"step {steps[i]:,}" for i in columns]
+    return by_network(runs, head, lambda done: [spread(accuracies(done)[:, i]) for i in columns])
+
+
+def speed_table(runs: Runs, steps: list[int]) -> str:
+    """The first checkpoints at which the mean over the seeds reaches some accuracies."""
+
+    def cells(done: list[Run]) -> list[str]:
+        reached = [accuracies(done).mean(0) >= goal for goal in GOALS]
+        return [f"{steps[r.argmax()]:,}" if r.any() else "never" for r in reached]
+
+    return by_network(runs, [f"{goal}% at step" for goal in GOALS], cells)
+
+
+def movement_table(runs: Runs, steps: list[int]) -> str:
+    def cells(done: list[Run]) -> list[str]:
+        moves = np.array([movement(run, steps).mean(1) for run in done])
+        widths = np.array([np.ptp(run.inputs, axis=1).mean(1) for run in done])
+        ends = [spread(widths[:, 0]), spread(widths[:, -1])]
+        return [*(spread(move, 3) for move in moves.T), *ends]
+
+    ends = [f"width, step {steps[0]}", f"width, step {steps[-1]:,}"]
+    return by_network(runs, [*MOVEMENTS, *ends], cells)
+
+
+REPORT = """# Figure 1 of the batch normalization paper, measured again
 
 Written by
 
-    python examples/bn_paper_fig1.py {options}
+    python examples/bn/figure1.py {options}
 
 which says what was done, and what the paper (arXiv 1502.03167, section 4.1) leaves open and we
 chose. BN: batch normalization.
 
-![The three panels](bn_paper_fig1.png)
+![The three panels](figure1.png)
 
 ## The paper's claims
 
 Means over the seeds. Movements below 1 are steadier with BN.
 
-{verdict(runs, lrs, stops)}
+{claims}
 
 ## Test accuracy
 
-In percent: mean ± standard deviation, {args.seeds} seeds. BN in eval mode, by its running averages.
+In percent: mean ± standard deviation, {seeds} seeds. BN in eval mode, by its running averages.
 
-{accuracy_table(runs, stops)}
+{accuracy}
 
-{best(runs, lrs)}
+The first checkpoint at which the mean reaches 90, 95 and 97 %:
 
-The first checkpoint at which the mean reaches 90, 95 and 97 %, without BN and with it; and at how
-many of the {len(stops)} checkpoints BN is ahead, in the mean and in every single seed.
-
-{speed_table(runs, lrs, stops)}
+{speed}
 
 ## Steadier inputs?
 
-What enters the sigmoids of the last hidden layer, for {PROBE} test images: how far its median and
-its width (from the 15th to the 85th percentile) move in {regular:,} steps, on average over the 100
-units and the time from step {regular:,} to {args.steps:,}. Relative: divided by the width, which is
+What enters the sigmoids of the last hidden layer, for {probe} test images: how far its median and
+its width (from the 15th to the 85th percentile) move in {interval:,} steps, on average over the 100
+units and the time from step {interval:,} to {steps:,}. Relative: divided by the width, which is
 given last.
 
-{movement_table(runs, stops)}
+{movement}
 
 With BN these inputs have mean β and standard deviation |γ| in every batch (ε aside), by
 construction: their movement is that of the learned β and γ, and of the distribution's shape.
@@ -349,30 +313,48 @@ Whether steadier inputs are *why* training is faster is disputed (Santurkar et a
 """
 
 
+def report(runs: Runs, args: argparse.Namespace) -> str:
+    """All tables, with what one must know to read them."""
+    stops = checkpoints(args.steps)
+    options = (
+        f"--steps {args.steps} --seeds {args.seeds} --lrs {' '.join(f'{lr:g}' for lr in args.lrs)}"
+    )
+    return REPORT.format(
+        options=f"{options} --std {args.std:g}{' --held-back' * args.held_back}",
+        seeds=args.seeds,
+        steps=args.steps,
+        probe=PROBE,
+        interval=interval(args.steps),
+        claims=claims(runs, args.lrs, stops),
+        accuracy=accuracy_table(runs, stops),
+        speed=speed_table(runs, stops),
+        movement=movement_table(runs, stops),
+    )
+
+
 # --- the picture ----------------------------------------------------------------------------------
 
 COLORS = {False: "#d55e00", True: "#0072b2"}  # told apart by colour-blind readers too
 STYLES = ("-", "--", ":", "-.")  # of the learning rates; the first, solid, is shown in all panels
 
 
-def draw(runs: Runs, steps: int, path: Path) -> None:
+def draw(runs: Runs, steps: list[int], path: Path) -> None:
     """The three panels of Figure 1."""
     import matplotlib
 
     matplotlib.use("Agg")  # into a file, with no window
     from matplotlib import pyplot as plt
 
-    plt.rcParams.update({
-        "font.size": 11, "axes.titlesize": 12, "axes.titlelocation": "left", "axes.grid": True,
-        "axes.spines.top": False, "axes.spines.right": False, "grid.color": "0.9",
-    })  # fmt: skip
+    plt.rcParams |= {"font.size": 11, "axes.titlesize": 12, "axes.titlelocation": "left"}
+    plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False}
+    plt.rcParams |= {"axes.grid": True, "grid.color": "0.9"}
     figure = plt.figure(figsize=(9, 8.6), layout="constrained")
     figure.suptitle("Batch normalization (BN) in a network of 3 × 100 sigmoid units on MNIST")
     places = figure.subplot_mosaic([["accuracy"] * 2, ["without", "with"]], height_ratios=[1.3, 1])
-    draw_accuracy(places["accuracy"], runs, checkpoints(steps))
+    draw_accuracy(places["accuracy"], runs, steps)
     places["with"].sharey(places["without"])
     for with_bn, name in NAMES.items():
-        draw_inputs(places[name], runs, with_bn, checkpoints(steps))
+        draw_inputs(places[name], runs, with_bn, steps)
     places["with"].set_ylabel("")
     places["with"].tick_params(labelleft=False)
     figure.savefig(path, dpi=200)
@@ -383,19 +365,14 @@ def draw_accuracy(axes: Any, runs: Runs, steps: list[int]) -> None:
     """Test accuracy over the steps: a line for the mean over the seeds, a band for their range."""
     lrs = list(dict.fromkeys(lr for lr, _ in runs))
     for (lr, with_bn), done in runs.items():
-        values, main = accuracies(done), lr == lrs[0]
-        axes.plot(
-            steps, values.mean(0), STYLES[lrs.index(lr) % len(STYLES)], color=COLORS[with_bn],
-            lw=2.5 if main else 1.5, alpha=1 if main else 0.65,
-            label=f"{NAMES[with_bn]} BN, rate {lr:g}",
-        )  # fmt: skip
-        axes.fill_between(
-            steps, values.min(0), values.max(0), color=COLORS[with_bn], alpha=0.15, lw=0
-        )
+        values, color = accuracies(done), COLORS[with_bn]
+        style = STYLES[lrs.index(lr) % len(STYLES)]
+        label = f"{NAMES[with_bn]} BN, rate {lr:g}"
+        axes.plot(steps, values.mean(0), style, color=color, lw=2, label=label)
+        axes.fill_between(steps, values.min(0), values.max(0), color=color, alpha=0.15, lw=0)
     # nearly logarithmic in the error, so that 97% and 98% can be told apart
-    axes.set_yscale(
-        "function", functions=(lambda a: -np.log(100.5 - a), lambda y: 100.5 - np.exp(-y))
-    )
+    there, back = lambda a: -np.log(100.5 - a), lambda y: 100.5 - np.exp(-y)
+    axes.set_yscale("function", functions=(there, back))
     axes.set(xscale="log", xlim=(steps[0], steps[-1]), ylim=(5, 98.3))
     axes.set_yticks([10, 50, 80, 90, 95, 97, 98])
     axes.yaxis.set_major_formatter("{x:.0f}%")
@@ -404,7 +381,7 @@ def draw_accuracy(axes: Any, runs: Runs, steps: list[int]) -> None:
     seeds = len(next(iter(runs.values())))
     axes.set_xlabel(f"Training steps, logarithmic (lines: mean, bands: range of {seeds} seeds)")
     axes.set_ylabel("Test accuracy, error logarithmic")
-    higher = [f"{ahead(runs, lr)[0].sum()} (rate {lr:g})" for lr in lrs]
+    higher = [f"{ahead(runs, lr).sum()} (rate {lr:g})" for lr in lrs]
     axes.set_title(f"a  Of {len(steps)} checkpoints, BN is ahead at {', '.join(higher)}", pad=46)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=len(lrs), frameon=False)
 
@@ -412,25 +389,20 @@ def draw_accuracy(axes: Any, runs: Runs, steps: list[int]) -> None:
 def draw_inputs(axes: Any, runs: Runs, with_bn: bool, steps: list[int]) -> None:
     """The percentiles of a typical unit's input, at the first learning rate and seed."""
     lr, color = next(iter(runs))[0], COLORS[with_bn]
-    run = runs[lr, with_bn][0]
-    unit = typical_unit(run, steps)
-    low, median, high = run.inputs[:, :, unit].T
-    axes.fill_between(steps, low, high, color=color, alpha=0.2, lw=0)
-    axes.plot(steps, median, color=color, lw=2)
-    for values, percentile in zip((low, median, high), PERCENTILES, strict=True):
-        axes.annotate(
-            f"{percentile}th", (steps[-1], values[-1]), (4, 0), textcoords="offset points",
-            color=color, va="center",
-        )  # fmt: skip
-    axes.set(
-        xlim=(0, steps[-1]), xlabel="Training steps", ylabel="Input to the sigmoid (percentiles)"
-    )
+    moves = [movement(run, steps)[0] for run in runs[lr, with_bn]]  # of the medians
+    unit = int(np.argsort(moves[0])[WIDTH // 2])  # half of the others move less
+    inputs = runs[lr, with_bn][0].inputs[:, :, unit]
+    axes.plot(steps, inputs[:, 1], color=color, lw=2)
+    axes.fill_between(steps, inputs[:, 0], inputs[:, 2], color=color, alpha=0.2, lw=0)
+    for last, percentile in zip(inputs[-1], PERCENTILES, strict=True):
+        axes.text(steps[-1], last, f" {percentile}th", color=color, va="center")
+    axes.set(xlim=(0, steps[-1]), xlabel="Training steps")
+    axes.set_ylabel("Input to the sigmoid (percentiles)")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.locator_params(axis="x", nbins=3)
-    moved = np.mean([movement(r, steps)[0] for r in runs[lr, with_bn]])
     axes.set_title(
         f"{'bc'[with_bn]}  {NAMES[with_bn].capitalize()} BN: unit {unit} at rate {lr:g}, seed 0\n"
-        f"    all units' medians move {moved:.3f} in {interval(steps[-1]):,} steps"
+        f"    all units' medians move {np.mean(moves):.3f} in {interval(steps[-1]):,} steps"
     )
 
 
@@ -442,7 +414,7 @@ def main() -> None:
         "--lrs", type=float, nargs="+", default=[0.1, 0.5, 2], help="learning rates"
     )
     parser.add_argument("--std", type=float, default=0.1, help="of the first weights")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "figures")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     parser.add_argument("--held-back", action="store_true", help="test on training images")
     args = parser.parse_args()
     if args.steps < 200 or args.seeds < 1:
@@ -451,12 +423,12 @@ def main() -> None:
     runs = run_all(load(args.held_back), args.lrs, args.std, args.seeds, args.steps)
     args.out.mkdir(parents=True, exist_ok=True)
     text = report(runs, args)
-    (args.out / "bn_paper_fig1.md").write_text(text, encoding="utf-8")
+    (args.out / "figure1.md").write_text(text, encoding="utf-8")
     print(text)
     if find_spec("matplotlib") is None:
         print("No picture without matplotlib: pip install 'tinygrad_bn[plot]'")
     else:
-        draw(runs, args.steps, args.out / "bn_paper_fig1.png")
+        draw(runs, checkpoints(args.steps), args.out / "figure1.png")
     print(f"written to {args.out}")
 
 
