@@ -1,14 +1,12 @@
 """This checkout of tinygrad_bn against another one: the time of each work, as a ratio.
 
-Two long-lived processes, a thread each, take turns, the order exchanged each round. What is taken
-is their processor time, which does not count what else the machine runs meanwhile. Still, two
-processes of the same program differ by some percent, each in its own way for as long as it lives:
-
-- Where a heap begins depends on the length of paths, and on some processors a copy between unlucky
-  addresses runs at a tenth of its speed. From folders with names of different length the same code
-  differed from itself by 7 to 12 %. So both packages are copied into folders with names of equal
-  length, and compiled there before anything is timed.
-- Which pages of memory a process gets is chance. So every work is done by several such pairs.
+Two long-lived processes, a thread each, take turns, the order exchanged each round. What counts
+is their processor time, without what else the machine runs meanwhile. Still, two processes of the
+same program differ by some percent for as long as they live. Where a heap begins depends on the
+length of paths, and on some processors a copy between unlucky addresses runs at a tenth of its
+speed: from folders with names of different length the same code differed from itself by 7 to 12 %.
+So both packages are copied into folders with names of equal length, and compiled there. Which pages
+of memory a process gets is chance. So every work is done by several such pairs.
 """
 
 import compileall

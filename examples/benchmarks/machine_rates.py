@@ -2,20 +2,15 @@
 
 import math
 
-from report import Report, in_threads, ms
+from report import Report, ms
 from turns import Outcome
 from worker import spawn
 from workloads import Work, shapes
 
 SGEMM = """
-import time, numpy as np
+import timeit, numpy as np
 a, b = np.random.default_rng(0).standard_normal((2, 2048, 2048), np.float32)
-c, times = np.empty_like(a), []
-for _ in range(20):
-    start = time.perf_counter()
-    np.matmul(a, b, out=c)
-    times.append(time.perf_counter() - start)
-print(2 * 2048**3 / min(times))
+print(2 * 2048**3 / min(timeit.repeat(lambda: a @ b, number=1, repeat=20)))
 """
 
 
@@ -46,7 +41,6 @@ def row(work: Work, outcome: Outcome, limit: float) -> list[str]:
 def say(works: list[Work], outcomes: dict[str, Outcome], threads: int, report: Report) -> None:
     with spawn(["-c", SGEMM], threads) as process:
         limit = float(process.communicate()[0])
-    rate = f"{limit / 1e9:,.0f} GFLOP/s"
-    report.say(f"As a share of NumPy's rate of matrix products, {rate} in {in_threads(threads)}:\n")
+    report.say(f"As a share of {limit / 1e9:,.0f} GFLOP/s, NumPy's rate of matrix products:\n")
     head = ["work", "GFLOP", "tinygrad_bn, ms", "of it", "PyTorch's faster, ms", "of it"]
     report.table(head, (row(work, outcomes[work.name], limit) for work in works))

@@ -1,4 +1,4 @@
-"""MyGrad: automatic differentiation on NumPy, with layers in its `nnet`."""
+"""MyGrad: automatic differentiation on NumPy. Its batch normalization is for training only."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,10 +21,6 @@ def build(work: Work, weights: dict[str, Any], x: Any, y: Any) -> Callable[[], A
     def normalized(i: int, x: Any) -> Any:
         gamma, beta = values[f"{i}.weight"], values[f"{i}.bias"]
         mean, var = running[f"{i}.running_mean"], running[f"{i}.running_var"]
-        if not work.training:
-            shape = (1, -1, *(1,) * (x.ndim - 2))
-            scale = gamma.data / np.sqrt(var + EPS)
-            return x * scale.reshape(shape) + (beta.data - mean * scale).reshape(shape)
         y = batchnorm(x, gamma=gamma, beta=beta, eps=EPS)
         n = x.size // x.shape[1]
         mean += MOMENTUM * (y.creator.mean - mean)
@@ -44,7 +40,7 @@ def build(work: Work, weights: dict[str, Any], x: Any, y: Any) -> Callable[[], A
                 x = max_pool(x[:, :, : x.shape[2] // 2 * 2, : x.shape[3] // 2 * 2], (2, 2), 2)
             elif kind == "flatten":
                 x = x.reshape(len(x), -1)
-            elif kind == "dropout" and work.training:
+            elif kind == "dropout":
                 kept = rng.random(x.shape, np.float32) >= sizes[0]
                 x = x * (kept / np.float32(1 - sizes[0]))
             elif kind in ("relu", "sigmoid"):
@@ -57,8 +53,4 @@ def build(work: Work, weights: dict[str, Any], x: Any, y: Any) -> Callable[[], A
         optimizer.step([value.grad for value in values.values()])
         return loss
 
-    def infer() -> Any:
-        with mg.no_autodiff:
-            return scores(mg.tensor(x))
-
-    return step if work.training else infer
+    return step

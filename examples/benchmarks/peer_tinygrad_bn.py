@@ -1,10 +1,8 @@
-"""tinygrad_bn: the library at home here."""
+"""tinygrad_bn: the library at home here. What it does is in torch_style.py."""
 
-from collections.abc import Callable
 from typing import Any
 
-import torch_style
-from workloads import Work
+from torch_style import Library
 
 import tinygrad_bn
 
@@ -13,11 +11,4 @@ def convert(value: Any) -> Any:
     return value if isinstance(value, tinygrad_bn.nn.Module) else tinygrad_bn.tensor(value)
 
 
-def build(work: Work, weights: dict[str, Any], x: Any, y: Any) -> Callable[[], Any]:
-    model = torch_style.network(tinygrad_bn.nn, work)
-    model.load_state_dict(weights)
-    return torch_style.program(tinygrad_bn, work, model, convert(x), convert(y))
-
-
-def learn(seed: int, goals: list[float]) -> list[tuple[float, int]]:
-    return torch_style.learn(tinygrad_bn, convert, seed, goals)
+usual = Library(tinygrad_bn, convert)

@@ -20,13 +20,12 @@ class Peer(NamedTuple):
     variant: str = ""  # an object in that file
 
     def load(self) -> Any:
-        """What has `build`."""
         module = import_module(self.module)
         return getattr(module, self.variant) if self.variant else module
 
 
 PEERS = {
-    "tinygrad_bn": Peer("tinygrad_bn", "import tinygrad_bn", "peer_tinygrad_bn"),
+    "tinygrad_bn": Peer("tinygrad_bn", "import tinygrad_bn", "peer_tinygrad_bn", "usual"),
     "NumPy by hand": Peer("numpy", "import numpy", "peer_numpy"),
     "PyTorch": Peer("torch", "import torch", "peer_pytorch", "usual"),
     "PyTorch channels_last": Peer("torch", "import torch", "peer_pytorch", "channels_last"),
@@ -41,7 +40,7 @@ def installed() -> list[str]:
 
 
 def takes_part(name: str, work: Work) -> bool:
-    if name == "NumPy by hand":  # it is written for the paper's MLP only
-        return work.name == PAPER_MLP.name
-    # channels can be last in images only
-    return name != "PyTorch channels_last" or any(layer[0] == "conv" for layer in work.layers)
+    """Channels can be last in images only; the others say in their files what they leave out."""
+    images = any(layer[0] == "conv" for layer in work.layers)
+    able = {"NumPy by hand": work.name == PAPER_MLP.name, "PyTorch channels_last": images}
+    return able.get(name, name != "MyGrad" or work.training)

@@ -26,7 +26,6 @@ def color(name: str) -> str:
 
 
 def finish(figure: Any, panel: Any, text: str, path: Path) -> None:
-    """Words in place of the last picture."""
     panel.axis("off")
     text = f"{text}\n\n{textwrap.fill(machine(), 30)}"
     panel.text(-0.1, 0.95, text, va="top", fontsize=11, transform=panel.transAxes)
@@ -36,11 +35,7 @@ def finish(figure: Any, panel: Any, text: str, path: Path) -> None:
 
 
 def steps(results: Steps, path: Path) -> None:
-    """A panel per piece of work, a bar per library, from PyTorch's time to its own.
-
-    On a logarithmic axis a bar has no natural foot; here it is 1, PyTorch's own time, so that the
-    length is the ratio.
-    """
+    """A panel per piece of work, a bar per library: from PyTorch's time, which is 1, to its own."""
     several = list(results.values())
     works = [work for work in several[0] if all(BASE in o[work].measured for o in several)]
     columns = min(4, len(works) + 1)
@@ -53,7 +48,7 @@ def steps(results: Steps, path: Path) -> None:
     for panel, work in zip(axes.flat, works, strict=False):
         bars(panel, [outcomes[work] for outcomes in several])
         panel.set_title(work)
-    panel.margins(x=0.2)  # room for the numbers at the bars
+    panel.margins(x=0.3)  # room for the numbers at the bars
     text = "Time of a step ÷ PyTorch's\n(NCHW) with as many threads;\nat the bars: milliseconds."
     shades = f"From light to dark:\n{', '.join(map(in_threads, results))}."
     finish(figure, axes.flat[len(works)], f"{text}\n\n{shades}", path)
@@ -79,8 +74,9 @@ def bars(panel: Any, outcomes: list[Outcome]) -> None:
     panel.xaxis.set_minor_locator(NullLocator())
     panel.set_yticks(range(len(names)), names)
     panel.set_ylim(len(names) - 0.5, -0.5)
-    panel.tick_params(axis="y", length=0)
-    panel.tick_params(axis="x", labelbottom=True)
+    panel.tick_params("y", length=0)
+    panel.tick_params("x", labelbottom=True)
+    panel.spines["left"].set_visible(False)
 
 
 def scaling(results: Scaling, path: Path) -> None:

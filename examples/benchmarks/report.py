@@ -25,7 +25,7 @@ class Report:
         self.path.write_text("\n".join(self.lines) + "\n", encoding="utf-8")
 
     def table(self, head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> None:
-        """Rows may be lazy: each is printed when it has been measured. An empty line closes it."""
+        """Rows may be lazy: each is printed when it has been measured."""
         head = list(head)
         for cells in (head, ["---"] * len(head)):
             self.say(row(cells))
@@ -34,10 +34,8 @@ class Report:
         self.say()
 
     def problems(self, failed: dict[str, str]) -> None:
-        for what, why in failed.items():
-            self.say(f"- {what} failed: {why}")
         if failed:
-            self.say()
+            self.say("\n".join(f"- {what} failed: {why}" for what, why in failed.items()) + "\n")
 
 
 def row(cells: Iterable[Any]) -> str:
@@ -57,7 +55,10 @@ def processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
     found = dict(re.findall(r"^(model name|cpu family|model)\s*: (.*)$", text, re.MULTILINE))
-    return " / ".join(found.values()) or platform.machine()  # the name alone may be that of many
+    named = (
+        "{model name} (family {cpu family}, model {model})"  # the name alone may be that of many
+    )
+    return named.format_map(found) if len(found) == 3 else platform.machine()
 
 
 def machine() -> str:

@@ -1,8 +1,7 @@
 """How the time of a step grows with the work: batch, image, channels, depth; and the memory.
 
 Each curve is described by the exponent k of t ~ x^k that fits its upper half best. At the lower end
-a step costs what its operations cost whatever their size, and the curve is flat. The smallest batch
-is 2: batch normalization cannot train on one sample.
+a step costs what its operations cost whatever their size, and the curve is flat.
 """
 
 import math
@@ -24,10 +23,7 @@ def two_convolutions(c: int) -> list[Layer]:
 
 
 def chain(n: int) -> list[Layer]:
-    """So little arithmetic that a step is all bookkeeping: n operations, one after the other.
-
-    ReLUs, because nothing grows or fades from one to the next, as with so many layers of weights.
-    """
+    """So little arithmetic that a step is all bookkeeping: n operations, one after the other."""
     return [("linear", 32, 32, False), *n * [("relu",)], ("linear", 32, 10, True)]
 
 

@@ -1,8 +1,4 @@
-"""What a library costs before it has trained anything: import, first step, memory.
-
-Always in processes made for the purpose, since a second import is free, a second step is already
-compiled, and memory that was once used is not given back.
-"""
+"""What a library costs before it has trained anything: import, first step, memory."""
 
 import statistics
 from argparse import Namespace
@@ -19,8 +15,7 @@ STEPS = 20  # the memory is that after so many
 
 def measure(name: str, threads: int) -> list[float]:
     """Seconds of the import; seconds from nothing to the end of the first step, and megabytes."""
-    clock = "import time; t = time.perf_counter()"
-    code = f"{clock}; {PEERS[name].imports}; print(time.perf_counter() - t)"
+    code = f"import timeit; print(timeit.timeit({PEERS[name].imports!r}, number=1))"
     with spawn(["-c", code], threads) as process:
         output = process.communicate()[0]
     if process.returncode:

@@ -27,7 +27,6 @@ def ratio_cell(outcome: Outcome, name: str) -> str:
 
 
 def run(args: Namespace, names: list[str], report: Report) -> Steps:
-    """A table of times for each number of threads, and another of the ratios."""
     return {threads: with_threads(threads, args, names, report) for threads in args.threads}
 
 
@@ -43,10 +42,9 @@ def with_threads(
 
     report.say(f"\n### {in_threads(threads)}: median ms per step [quartiles]\n")
     report.table(["work", *names], rows())
-    for work, outcome in outcomes.items():
-        report.problems({f"{name}, {work}": why for name, why in outcome.failed.items()})
-    report.say("As a multiple of PyTorch's time / of that of the faster of its two orders of axes:")
-    report.say()
+    failed = {f"{n}, {w}": why for w, o in outcomes.items() for n, why in o.failed.items()}
+    report.problems(failed)
+    report.say("As a multiple of PyTorch's time / of the faster of its two orders of axes:\n")
     ratios = [[w, *(ratio_cell(o, name) for name in names)] for w, o in outcomes.items()]
     report.table(["work", *names], ratios)
     machine_rates.say(args.works, outcomes, threads, report)

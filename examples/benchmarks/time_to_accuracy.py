@@ -1,8 +1,7 @@
 """How long until the example CNN reads 98 % and 99 % of the test images right?
 
-The recipe is that of examples/mnist_cnn.py. The first weights and the order of the images are the
-same for both libraries; what dropout draws is not. The clock starts before the process does, and
-testing four times per epoch counts.
+The first weights and the order of the images are the same for both libraries; what dropout draws is
+not. The clock starts before the process does, and testing four times per epoch counts.
 """
 
 from argparse import Namespace

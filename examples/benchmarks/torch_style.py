@@ -24,72 +24,80 @@ def network(nn: Any, work: Work) -> Any:
     return nn.Sequential(*(make[kind](*sizes) for kind, *sizes in work.layers))
 
 
-def program(lib: Any, work: Work, model: Any, x: Any, y: Any) -> Callable[[], Any]:
-    """A training step, or an inference. lib: the module `torch`, or `tinygrad_bn`."""
-    model.train(work.training)
-    optimizer = lib.optim.SGD(model.parameters(), **SGD)
+class Library:
+    """Either of the two: its module, and what makes its own of an array or a model."""
 
-    def step() -> Any:
-        optimizer.zero_grad()
-        loss = lib.nn.functional.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    def __init__(self, lib: Any, convert: Callable[[Any], Any]) -> None:
+        self.lib, self.convert = lib, convert
 
-    def infer() -> Any:
-        with lib.no_grad():
-            return model(x)
+    def model(self, work: Work, weights: dict[str, Any]) -> Any:
+        model = network(self.lib.nn, work)
+        model.load_state_dict({name: self.convert(array) for name, array in weights.items()})
+        return self.convert(model)
 
-    return step if work.training else infer
+    def build(self, work: Work, weights: dict[str, Any], x: Any, y: Any) -> Callable[[], Any]:
+        model, x, y = self.model(work, weights), self.convert(x), self.convert(y)
+        model.train(work.training)
+        optimizer = self.lib.optim.SGD(model.parameters(), **SGD)
+        cross_entropy, no_grad = self.lib.nn.functional.cross_entropy, self.lib.no_grad
 
+        def step() -> Any:
+            optimizer.zero_grad()
+            loss = cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss
 
-def learn(
-    lib: Any, convert: Callable[[Any], Any], seed: int, goals: list[float]
-) -> list[tuple[float, int]]:
-    """Train the example CNN by the recipe of examples/mnist_cnn.py, with 4 tests in each epoch.
+        def infer() -> Any:
+            with no_grad():
+                return model(x)
 
-    convert: makes the library's own of a model or an array. Given is when each goal, an accuracy
-    in percent, was reached: by the clock, and after how many steps; infinity if it never was.
-    """
-    from tinygrad_bn.data import MNIST
+        return step if work.training else infer
 
-    epochs, size, lr = 5, 64, 0.1
-    train_set, test_set, rng = MNIST(train=True), MNIST(train=False), np.random.default_rng(seed)
-    work = Work("example CNN", example_cnn(), size)
-    model = network(lib.nn, work)
-    model.load_state_dict({name: convert(array) for name, array in weights(work, seed).items()})
-    model = convert(model)
-    optimizer = lib.optim.SGD(model.parameters(), **(SGD | {"lr": lr}))
-    per_epoch = -(-len(train_set) // size)
-    schedule = lib.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * per_epoch)
+    def learn(self, seed: int, goals: list[float]) -> list[tuple[float, int]]:
+        """Train the example CNN by the recipe of examples/mnist_cnn.py, with 4 tests in each epoch.
 
-    def batch(dataset: Any, chosen: Any) -> Any:
-        return [convert(tensor.numpy()) for tensor in dataset[chosen]]
+        Given is when each goal, an accuracy in percent, was reached: by the clock, and after how
+        many steps; infinity if it never was.
+        """
+        from tinygrad_bn.data import MNIST
 
-    def accuracy() -> float:
-        model.eval()
-        right = 0
-        with lib.no_grad():
-            for i in range(0, len(test_set), 1000):
-                images, labels = batch(test_set, slice(i, i + 1000))
-                right += (model(images).argmax(1) == labels).sum().item()
-        model.train()
-        return 100 * right / len(test_set)
+        epochs, size, lr = 5, 64, 0.1
+        lib, rng = self.lib, np.random.default_rng(seed)
+        train_set, test_set = MNIST(train=True), MNIST(train=False)
+        work = Work("example CNN", example_cnn(), size)
+        model = self.model(work, weights(work, seed))
+        optimizer = lib.optim.SGD(model.parameters(), **(SGD | {"lr": lr}))
+        per_epoch = -(-len(train_set) // size)
+        schedule = lib.optim.lr_scheduler.OneCycleLR(optimizer, lr, epochs * per_epoch)
 
-    reached: list[tuple[float, int]] = []
-    for step in range(epochs * per_epoch):
-        place = step % per_epoch
-        if place == 0:
-            order = rng.permutation(len(train_set))
-        images, labels = batch(train_set, order[place * size : (place + 1) * size])
-        optimizer.zero_grad()
-        lib.nn.functional.cross_entropy(model(images), labels).backward()
-        optimizer.step()
-        schedule.step()
-        if (place + 1) % (per_epoch // 4) == 0:
-            found = accuracy()
-            while len(reached) < len(goals) and found >= goals[len(reached)]:
-                reached.append((time.perf_counter(), step + 1))
-        if len(reached) == len(goals):
-            break
-    return reached + [(float("inf"), 0)] * (len(goals) - len(reached))
+        def batch(dataset: Any, chosen: Any) -> Any:
+            return [self.convert(tensor.numpy()) for tensor in dataset[chosen]]
+
+        def accuracy() -> float:
+            model.eval()
+            right = 0
+            with lib.no_grad():
+                for i in range(0, len(test_set), 1000):
+                    images, labels = batch(test_set, slice(i, i + 1000))
+                    right += (model(images).argmax(1) == labels).sum().item()
+            model.train()
+            return 100 * right / len(test_set)
+
+        reached: list[tuple[float, int]] = []
+        for step in range(epochs * per_epoch):
+            place = step % per_epoch
+            if place == 0:
+                order = rng.permutation(len(train_set))
+            images, labels = batch(train_set, order[place * size : (place + 1) * size])
+            optimizer.zero_grad()
+            lib.nn.functional.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+            schedule.step()
+            if (place + 1) % (per_epoch // 4) == 0:
+                found = accuracy()
+                while len(reached) < len(goals) and found >= goals[len(reached)]:
+                    reached.append((time.perf_counter(), step + 1))
+            if len(reached) == len(goals):
+                break
+        return reached + [(float("inf"), 0)] * (len(goals) - len(reached))

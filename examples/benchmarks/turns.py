@@ -31,7 +31,8 @@ class Measured(NamedTuple):
 
     @property
     def quartiles(self) -> list[float]:
-        return statistics.quantiles(self.times, n=4) if len(self.times) > 1 else self.times * 3
+        few = len(self.times) < 2
+        return self.times * 3 if few else statistics.quantiles(self.times, method="inclusive")
 
     @property
     def median(self) -> float:
@@ -76,7 +77,7 @@ def take_turns(
 def in_turn(
     names: list[str], repetitions: int, measure: Callable[[str, int], list[Any]]
 ) -> tuple[dict[str, list[list[Any]]], dict[str, str]]:
-    """What `measure` finds of each library, so many times; in turn, as above. And what failed."""
+    """What `measure` finds of each library in so many rounds; and what failed."""
     found: dict[str, list[list[Any]]] = defaultdict(list)
     failed: dict[str, str] = {}
     for i, name in itertools.product(range(repetitions), names):

@@ -51,14 +51,9 @@ def spawn(arguments: list[str], threads: int, **variables: str) -> subprocess.Po
             os.sched_setaffinity(0, available_cores()[-threads:])
 
     kept = {name: value for name, value in os.environ.items() if not name.startswith(REMOVED)}
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        env=kept | dict.fromkeys(THREADS, str(threads)) | DEVICES | variables,
-        preexec_fn=pin,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    env = kept | dict.fromkeys(THREADS, str(threads)) | DEVICES | variables
+    command, pipe = [sys.executable, *arguments], subprocess.PIPE
+    return subprocess.Popen(command, env=env, preexec_fn=pin, stdin=pipe, stdout=pipe, text=True)
 
 
 class Worker:
@@ -91,9 +86,9 @@ class Child:
     def __init__(self, name: str) -> None:
         self.peer = PEERS[name]
 
-    def build(self, work: list[Any]) -> str:
+    def build(self, layout: list[Any]) -> str:
         """The file from which the library was imported."""
-        work = Work(*work)
+        work = Work(*layout)
         self.call: Callable[[], Any] = self.peer.load().build(work, weights(work), *batch(work))
         return sys.modules[self.peer.package].__file__
 

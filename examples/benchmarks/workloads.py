@@ -68,7 +68,6 @@ WORKS = [
     Work("inference, batch 1,000", example_cnn(), 1000, training=False),
 ]
 PAPER_MLP, EXAMPLE_CNN_128 = WORKS[0], WORKS[3]
-QUICK = [WORKS[i] for i in (0, 2, 5)]
 
 
 def shapes(work: Work) -> Iterator[tuple[Layer, Shape]]:
