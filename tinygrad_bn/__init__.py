@@ -1,19 +1,53 @@
 """tinygrad_bn: a small automatic-differentiation framework to read, and to train with.
 
-The files in reading order: engine, machine, tensor, conv, batchnorm, losses, module,
-optim, data. Each imports only from those before it.
+The files in reading order: engine, checks, tensor, gradcheck, module, layers, losses,
+optim/optimizer, optim/sgd, optim/lr_scheduler, data, conv, batchnorm, inference.
+Each imports only from those before it, and from kernels/, which says how the work is done quickly.
+nn/, autograd and the files called __init__ are faces: torch's names for what these define.
 """
 
-from . import data, nn, optim
-from .batchnorm import fold_batch_norm, population_statistics
+from . import autograd, data, nn, optim
+from .checks import bool_ as bool
+from .checks import float32, float64, int64
 from .engine import grad, is_grad_enabled, no_grad
+from .inference import fold_batch_norm, population_statistics
 from .tensor import (
-    Tensor, arange, bool_ as bool, cat, float32, float64, int64, manual_seed, ones, randn, stack,
-    tensor, where, zeros,
-)  # fmt: skip
+    Tensor,
+    arange,
+    cat,
+    manual_seed,
+    ones,
+    randn,
+    stack,
+    tensor,
+    where,
+    zeros,
+)
+
+__version__ = "0.2.0"
 
 __all__ = [
-    "Tensor", "arange", "bool", "cat", "data", "float32", "float64", "fold_batch_norm",
-    "grad", "int64", "is_grad_enabled", "manual_seed", "nn", "no_grad", "ones",
-    "optim", "population_statistics", "randn", "stack", "tensor", "where", "zeros",
-]  # fmt: skip
+    "Tensor",
+    "arange",
+    "autograd",
+    "bool",
+    "cat",
+    "data",
+    "float32",
+    "float64",
+    "fold_batch_norm",
+    "grad",
+    "int64",
+    "is_grad_enabled",
+    "manual_seed",
+    "nn",
+    "no_grad",
+    "ones",
+    "optim",
+    "population_statistics",
+    "randn",
+    "stack",
+    "tensor",
+    "where",
+    "zeros",
+]

@@ -1,4 +1,4 @@
-"""[10] Data: the IDX format, the MNIST digits that ship with this package, and mini-batches."""
+"""[9] Data: the IDX format, the MNIST digits that ship with this package, and mini-batches."""
 
 import gzip
 import math
@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from . import checks
+from .checks import float32, int64
 from .engine import Array
-from .tensor import Tensor, check_positive, float32, generator, int64, wrap
+from .tensor import Tensor, generator, wrap
 
-_SHIPPED = Path(__file__).parent / "mnist"
+__all__ = ["MNIST", "DataLoader", "read_idx"]
+
+SHIPPED = Path(__file__).parent / "mnist"
 
 
 def read_idx(path: str | Path) -> Array:
@@ -21,14 +25,11 @@ def read_idx(path: str | Path) -> Array:
 
     The format: two zero bytes, 0x08 for unsigned bytes, the number of axes, the size of each axis
     as a big-endian 32-bit integer, then the values. ValueError, naming the file, for anything else.
+
+    >>> read_idx(SHIPPED / "t10k-labels-idx1-ubyte.gz")[:3]
+    array([7, 2, 1], dtype=uint8)
     """
-    path = Path(path)
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path}: damaged or incomplete gzip file ({error})") from error
+    content = unzipped(Path(path))
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         start = content[:4].hex(" ")
         raise ValueError(f"{path}: not an IDX file of bytes: starts {start!r}, not '00 00 08'")
@@ -43,7 +44,19 @@ def read_idx(path: str | Path) -> Array:
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
-def _find(root: Path, name: str) -> Path:
+def unzipped(path: Path) -> bytes:
+    """What is in a file, gzipped or not."""
+    content = path.read_bytes()
+    if content[:2] != b"\x1f\x8b":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{path}: damaged or incomplete gzip file ({error})") from error
+
+
+def find_file(root: Path, name: str) -> Path:
+    """The file of that name, or the gzipped one."""
     for path in (root / name, root / f"{name}.gz"):
         if path.is_file():
             return path
@@ -58,17 +71,24 @@ class MNIST:
     images: (N, H, W), uint8. labels: (N,), int64. `dataset[index]` gives the images as float32
     (…, 1, H, W), standardised as (pixel/255 − mean)/std with MNIST's mean and standard deviation;
     and the labels. Raises FileNotFoundError or ValueError, naming the file.
+
+    >>> images, labels = MNIST(train=False)[:2]
+    >>> images.shape, labels
+    ((2, 1, 28, 28), tensor([7, 2]))
     """
 
     mean, std = 0.1307, 0.3081
 
     def __init__(
-        self, root: str | Path | None = None, train: bool = True, part: slice = slice(None)
+        self,
+        root: str | Path | None = None,
+        train: bool = True,
+        part: slice = slice(None),
     ) -> None:
-        folder = _SHIPPED if root is None else Path(root)
+        folder = SHIPPED if root is None else Path(root)
         name = "train" if train else "t10k"
-        image_file = _find(folder, f"{name}-images-idx3-ubyte")
-        label_file = _find(folder, f"{name}-labels-idx1-ubyte")
+        image_file = find_file(folder, f"{name}-images-idx3-ubyte")
+        label_file = find_file(folder, f"{name}-labels-idx1-ubyte")
         images, labels = read_idx(image_file), read_idx(label_file)
         if images.ndim != 3:
             raise ValueError(f"{image_file}: images need 3 axes (N, H, W), not {images.shape}")
@@ -79,13 +99,20 @@ class MNIST:
         self.images, self.labels = images[part], labels[part].astype(int64)
 
     def __len__(self) -> int:
+        """The number of images."""
         return len(self.images)
 
     def __getitem__(self, index: Any) -> tuple[Tensor, Tensor]:
+        """(images, labels) for an index, a slice or an array of indices."""
         pixels = self.images[index].astype(float32)
         pixels *= 1 / (255 * self.std)
         pixels -= self.mean / self.std
         return wrap(np.expand_dims(pixels, -3)), wrap(np.array(self.labels[index]))
+
+    def __repr__(self) -> str:
+        """How many, and how large."""
+        height, width = self.images.shape[1:]
+        return f"MNIST({len(self):,} images of {height} x {width})"
 
 
 class DataLoader:
@@ -93,21 +120,37 @@ class DataLoader:
 
     dataset: anything with a length that gives samples for an array of indices. shuffle: a new order
     at each pass, from the generator that `manual_seed` sets. drop_last: no smaller last batch.
+
+    >>> batches = DataLoader(MNIST(train=False), batch_size=64)
+    >>> len(batches), next(iter(batches))[1].shape
+    (157, (64,))
     """
 
     def __init__(
-        self, dataset: Any, batch_size: int = 1, shuffle: bool = False, *, drop_last: bool = False
+        self,
+        dataset: Any,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        *,
+        drop_last: bool = False,
     ) -> None:
-        check_positive(batch_size=batch_size)
+        checks.positive_integers(batch_size=batch_size)
         self.dataset, self.batch_size = dataset, batch_size
         self.shuffle, self.drop_last = shuffle, drop_last
 
     def __len__(self) -> int:
+        """The number of batches."""
         full, rest = divmod(len(self.dataset), self.batch_size)
-        return full + bool(rest and not self.drop_last)
+        return full if rest == 0 or self.drop_last else full + 1
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        """One pass over the data set."""
         n = len(self.dataset)
         order = generator.permutation(n) if self.shuffle else np.arange(n)
         for i in range(len(self)):
             yield self.dataset[order[i * self.batch_size : (i + 1) * self.batch_size]]
+
+    def __repr__(self) -> str:
+        """The data set and how it is divided."""
+        options = f"batch_size={self.batch_size}, shuffle={self.shuffle}"
+        return f"DataLoader({self.dataset!r}, {options}, drop_last={self.drop_last})"

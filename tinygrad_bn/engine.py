@@ -6,47 +6,116 @@ rule asks of it is one product: given g = ∂L/∂y, the gradient towards x is
 
     ∂L/∂x = gᵀ · ∂y/∂x        the vector-Jacobian product (vjp)
 
-While the program runs forward, each operation records a `Node`: its inputs, and for each of them
-the function (g, y) ↦ gᵀ·∂y/∂x. Backward then visits the recorded operations newest first, so that
-an operation is reached only when every contribution to its own g has arrived:
+While the program runs forward, each operation records a `Node`: its inputs, and its derivative, a
+function (g, y) ↦ gᵀ·∂y/∂x for each of them. Backward then visits the recorded operations newest
+first, so that an operation is reached only when every contribution to its own g has arrived:
 
     a = 1;  b = a + a;  c = b + b        b is visited once, with g = 2, and not twice with g = 1
 
-A vjp is itself written in tensor operations. Record those too (`create_graph=True`) and the
+A derivative is itself written in tensor operations. Record those too (`create_graph=True`) and the
 gradient can be differentiated again.
 """
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
-Vjp = Callable[[Any, Any], Any]
+Shape = tuple[int, ...]
+
+# --- what is recorded -----------------------------------------------------------------------------
 
 recording: ContextVar[bool] = ContextVar("recording", default=True)
 _creation_order = itertools.count()
 
 
-class Node:
-    """One recorded operation: its inputs, and one vjp for each; neither, once it is released.
+class Differentiable(Protocol):
+    """What the engine asks of a tensor. The class that answers is in chapter 3."""
 
-    No vjp refers to the operation's own output (the walk passes it in), so there is no reference
-    cycle: a graph that is dropped is freed at once, without the garbage collector.
+    data: Array  # the numbers
+    grad: Self | None  # where `backward` leaves the gradient of a leaf
+    grad_fn: "Node | None"  # the operation that made it; None for a leaf
+
+    @property
+    def requires_grad(self) -> bool: ...
+    def __add__(self, other: Self, /) -> Self: ...
+    def __hash__(
+        self,
+    ) -> int: ...  # by identity: tensors are the keys of the walk's dictionaries
+    def sum(self, dim: Shape, /) -> Self: ...
+    def reshape(self, shape: Shape, /) -> Self: ...
+    def clone(self) -> Self: ...
+    def detach(self) -> Self: ...
+
+
+T = TypeVar("T", bound=Differentiable)
+Item = TypeVar("Item")
+Derivative = Callable[[T, T], T]  # (g, y) ↦ gᵀ·∂y/∂x, for one input x
+JointDerivative = Callable[[T, T, Sequence[bool]], Sequence[T | None]]  # (g, y, needed), for all
+
+
+class Node:
+    """One recorded operation.
+
+    name, arguments: what was done, as "permute" and {"dims": (1, 0)}.
+    shapes, dtypes: of its inputs. These four stay, so that a graph can be drawn at any time.
+    parents: the inputs; and their derivatives. Both are let go by `release`.
+
+    No derivative refers to the operation's own output y (the walk passes it in), so there is no
+    reference cycle: a graph that is dropped is freed at once, without the garbage collector.
     """
 
-    __slots__ = ("name", "number", "parents", "vjps")
+    __slots__ = (
+        "arguments",
+        "derivative",
+        "dtypes",
+        "name",
+        "number",
+        "parents",
+        "shapes",
+    )
 
-    def __init__(self, name: str, parents: tuple[Any, ...], vjps: tuple[Vjp, ...]) -> None:
-        self.name, self.parents, self.vjps = name, parents, vjps
+    def __init__(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        parents: tuple[Any, ...],
+        derivative: tuple[Derivative[Any], ...] | JointDerivative[Any],
+    ) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.parents = parents
+        self.derivative = derivative
+        self.shapes = tuple([parent.data.shape for parent in parents])
+        self.dtypes = tuple([parent.data.dtype for parent in parents])
         self.number = next(_creation_order)
+
+    def gradients(self, g: T, y: T, needed: Sequence[bool]) -> Sequence[T | None]:
+        """The gradient towards each input that needs one, given the output y and its gradient g."""
+        if not isinstance(self.derivative, tuple):
+            return self.derivative(g, y, needed)
+        asked = zip(self.derivative, needed, strict=True)
+        return [derivative(g, y) if need else None for derivative, need in asked]
+
+    def release(self) -> None:
+        """Let go of the inputs, and of the arrays that the derivatives keep."""
+        self.parents = self.derivative = ()
+
+    def __repr__(self) -> str:
+        inputs = zip(self.dtypes, self.shapes, strict=True)
+        return f"<{self.name} of {', '.join(f'{dtype} {shape}' for dtype, shape in inputs)}>"
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations are being recorded (in this thread)."""
+    """Whether operations are being recorded (in this thread).
+
+    >>> is_grad_enabled()
+    True
+    """
     return recording.get()
 
 
@@ -60,142 +129,209 @@ def grad_mode(enabled: bool) -> Iterator[None]:
         recording.reset(token)
 
 
-def no_grad() -> Any:
+def no_grad() -> AbstractContextManager[None] | Any:
     """Do not record: `with no_grad(): ...`, or `@no_grad()` above a function.
 
     It saves memory. Layers do not look at it: how they behave, `train()` and `eval()` say.
+
+    >>> with no_grad():
+    ...     is_grad_enabled()
+    False
     """
     return grad_mode(False)
 
 
-def _operations(outputs: Sequence[Any], inputs: dict[int, Any]) -> list[Any]:
-    """The recorded tensors that `outputs` were computed from, oldest first.
+# --- the walk, step by step -----------------------------------------------------------------------
+
+
+def operations_behind(outputs: Sequence[T], inputs: Sequence[T]) -> list[tuple[T, Node]]:
+    """The recorded tensors that `outputs` were computed from, with their nodes, oldest first.
 
     An operation can only use tensors that already exist, so the order of creation is a topological
     order: no recursion, no depth limit, and each tensor once however many paths lead to it.
     """
-    found: dict[int, Any] = {}
+    found: dict[T, Node] = {}
     stack = list(outputs)
     while stack:
         tensor = stack.pop()
         node = tensor.grad_fn
-        if node is None or id(tensor) in found:
+        if node is None or tensor in found:
             continue
-        if node.vjps:
-            found[id(tensor)] = tensor
+        if node.parents:
+            found[tensor] = node
             stack.extend(node.parents)
-        elif id(tensor) not in inputs:  # at an input, what lies behind does not matter
-            help = "compute it again, or use retain_graph=True the first time"
-            raise RuntimeError(f"an earlier backward() released the graph of {node.name!r}: {help}")
-    return sorted(found.values(), key=lambda tensor: tensor.grad_fn.number)
+        elif not any(tensor is given for given in inputs):  # what lies behind those is not needed
+            raise RuntimeError(
+                f"an earlier backward() released the graph of {node.name!r}: "
+                "compute it again, or use retain_graph=True the first time"
+            )
+    return sorted(found.items(), key=lambda item: item[1].number)
 
 
-def _fitted(g: Any, parent: Any, name: str) -> Any:
-    """`g`, fitted to an input that broadcasting has repeated: for every operation, done here.
+def leaves_of(outputs: Sequence[T], operations: Sequence[tuple[T, Node]]) -> list[T]:
+    """The tensors that require a gradient and were not computed: where the graph begins."""
+    tensors = dict.fromkeys(outputs)  # an ordered set
+    for _, node in operations:
+        tensors.update(dict.fromkeys(node.parents))
+    return [tensor for tensor in tensors if tensor.grad_fn is None and tensor.requires_grad]
 
-    Repeating a value is the linear map x ↦ (x, …, x); its transpose adds the gradients up.
+
+def steps_towards(
+    wanted: Sequence[T], operations: Sequence[tuple[T, Node]]
+) -> list[tuple[T, Node, list[bool]]]:
+    """Those operations through which a wanted tensor is reached, and which of its inputs lead on.
+
+    What leads nowhere, such as the gradient towards the images, is never computed.
     """
-    shape = parent.data.shape
-    if g.data.shape != shape:
-        new = g.data.ndim - len(shape)
-        stretched = (new + i for i, n in enumerate(shape) if n == 1 != g.data.shape[new + i])
-        g = g.sum((*range(new), *stretched)).reshape(shape)
-    if g.data.dtype != parent.data.dtype:
-        raise RuntimeError(f"{name}: {g.data.dtype} gradient for {parent.data.dtype} input")
-    return g
+    on_path = set(wanted)
+    steps = []
+    for (
+        tensor,
+        node,
+    ) in operations:  # oldest first: it is known of the inputs before it is asked
+        needed = [parent in on_path for parent in node.parents]
+        if any(needed):
+            on_path.add(tensor)
+            steps.append((tensor, node, needed))
+    return steps
 
 
-def _walk(
-    outputs: Sequence[Any], seeds: Sequence[Any], inputs: Sequence[Any] | None, retain_graph: bool,
+def unbroadcast(g: T, shape: Shape) -> T:
+    """The gradient towards an input of `shape` that an operation has broadcast to that of `g`.
+
+    Broadcasting is the linear map x ↦ (x, …, x); its transpose adds the copies' gradients up. The
+    walk does it for every operation, so that derivatives need not know of it.
+    """
+    new = g.data.ndim - len(shape)
+    repeated = [new + axis for axis, size in enumerate(shape) if size == 1]
+    return g.sum((*range(new), *repeated)).reshape(shape)
+
+
+def hand_back(grads: dict[T, T], node: Node, parts: Sequence[T | None]) -> None:
+    """Add what an operation's derivative has found for its inputs to their gradients.
+
+    Over all the paths from an input to the output, the chain rule sums.
+    """
+    for parent, part in zip(node.parents, parts, strict=True):
+        if part is None:
+            continue
+        if part.data.dtype != parent.data.dtype:
+            raise RuntimeError(
+                f"{node.name}: {part.data.dtype} gradient for {parent.data.dtype} input"
+            )
+        if part.data.shape != parent.data.shape:
+            part = unbroadcast(part, parent.data.shape)
+        grads[parent] = grads[parent] + part if parent in grads else part
+
+
+def differentiate(
+    outputs: Sequence[T],
+    seeds: Sequence[T],
+    inputs: Sequence[T] | None,
+    retain_graph: bool,
     create_graph: bool,
-) -> list[tuple[Any, Any]]:  # fmt: skip
-    """Pairs (tensor, gradient) for the `inputs` that were reached; for all leaves if None."""
-    wanted = {id(t): t for t in inputs or ()}
-    order = _operations(outputs, wanted)
-    if inputs is None:
-        candidates = itertools.chain(outputs, *(t.grad_fn.parents for t in order))
-        wanted = {id(t): t for t in candidates if t._requires_grad and t.grad_fn is None}
-    useful, steps = set(wanted), []  # useful: what a wanted tensor is reached through
-    for tensor in order:
-        if not useful.isdisjoint(map(id, tensor.grad_fn.parents)):
-            useful.add(id(tensor))
-            steps.append(tensor)
-
-    grads: dict[int, Any] = {}
-    for out, seed in zip(outputs, seeds, strict=True):
-        grads[id(out)] = grads[id(out)] + seed if id(out) in grads else seed
+) -> dict[T, T]:
+    """The gradients of Σ seed·output towards the `inputs` it depends on; all leaves, if None."""
+    operations = operations_behind(outputs, inputs or ())
+    wanted = leaves_of(outputs, operations) if inputs is None else inputs
+    steps = steps_towards(wanted, operations)
+    del operations  # so that each array is freed as soon as the last step that needs it is done
+    grads: dict[T, T] = {}
+    for output, seed in zip(outputs, seeds, strict=True):
+        grads[output] = grads[output] + seed if output in grads else seed
+    kept = set(wanted)
     with grad_mode(create_graph):
         while steps:
-            out = steps.pop()
-            key, node = id(out), out.grad_fn
-            g = grads[key] if key in wanted else grads.pop(key)
-            for parent, vjp in zip(node.parents, node.vjps, strict=True):
-                if (key := id(parent)) in useful:
-                    part = _fitted(vjp(g, out), parent, node.name)
-                    grads[key] = grads[key] + part if key in grads else part
-            if not retain_graph:  # let go of the inputs, and of the arrays the vjps kept
-                node.parents = node.vjps = ()
-    return [(tensor, grads[key]) for key, tensor in wanted.items() if key in grads]
+            tensor, node, needed = steps.pop()  # the newest
+            g = grads[tensor] if tensor in kept else grads.pop(tensor)
+            hand_back(grads, node, node.gradients(g, tensor, needed))
+            if not retain_graph:
+                node.release()
+    return {tensor: grads[tensor] for tensor in wanted if tensor in grads}
 
 
-def _seed(out: Any, gradient: Any, create_graph: bool) -> Any:
+# --- from outside ---------------------------------------------------------------------------------
+
+
+def seed_for(output: T, gradient: T | None, create_graph: bool) -> T:
     """The gradient to start from: 1 for a single number, else a copy of what the caller gave."""
-    if not out.requires_grad:
-        why = "computed under no_grad(), or from no tensor with requires_grad=True"
-        raise RuntimeError(f"this tensor does not require a gradient: it was {why}")
+    if not output.requires_grad:
+        raise RuntimeError(
+            "this tensor does not require a gradient: it was computed under "
+            "no_grad(), or from no tensor with requires_grad=True"
+        )
     if gradient is None:
-        if out.data.size != 1:
-            raise RuntimeError(f"{out.data.shape} is not a single number: pass a gradient")
-        return type(out)(np.ones_like(out.data))
+        if output.data.size != 1:
+            raise RuntimeError(f"{output.data.shape} is not a single number: pass a gradient")
+        one = output.detach()
+        one.data = np.ones_like(output.data)
+        return one
     if not hasattr(gradient, "grad_fn"):
         raise TypeError(f"a gradient must be a tensor, not {type(gradient).__name__}")
-    if gradient.data.shape != out.data.shape or gradient.data.dtype != out.data.dtype:
-        given, wanted = ((t.data.dtype, t.data.shape) for t in (gradient, out))
-        raise RuntimeError(f"the gradient is {given}, the tensor is {wanted}")
+    if gradient.data.shape != output.data.shape:
+        raise RuntimeError(
+            f"the gradient's shape is {gradient.data.shape}, the tensor's is {output.data.shape}"
+        )
+    if gradient.data.dtype != output.data.dtype:
+        raise RuntimeError(f"the gradient is {gradient.data.dtype}, the tensor {output.data.dtype}")
     with grad_mode(create_graph):
         return gradient.clone()
 
 
-def backward(out: Any, gradient: Any, retain_graph: bool, create_graph: bool) -> None:
-    """Add ∂(gradient · out)/∂leaf to the `.grad` of every leaf that requires one."""
-    seeds = [_seed(out, gradient, create_graph)]
-    owned: set[int] = set()
-    found = _walk([out], seeds, None, retain_graph or create_graph, create_graph)
+def backward(output: T, gradient: T | None, retain_graph: bool, create_graph: bool) -> None:
+    """Add ∂(gradient · output)/∂leaf to the `.grad` of every leaf that requires one."""
+    seed = seed_for(output, gradient, create_graph)
+    retain = retain_graph or create_graph
+    found = differentiate([output], [seed], None, retain, create_graph)
+    taken: set[int] = set()
     with grad_mode(create_graph):
-        for leaf, g in found:
+        for leaf, g in found.items():
             if leaf.grad is not None:
                 g = leaf.grad + g
-            elif g.data.base is not None or id(g.data) in owned:
+            elif g.data.base is not None or id(g.data) in taken:
                 g = g.clone()  # each .grad has memory of its own: changing one changes no other
-            owned.add(id(g.data))
+            taken.add(id(g.data))
             leaf.grad = g
 
 
+def as_list(value: Item | Sequence[Item]) -> list[Item]:
+    """One tensor, or a sequence of them, as a list."""
+    return list(value) if isinstance(value, tuple | list) else [value]  # type: ignore[list-item]
+
+
 def grad(
-    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
-    create_graph: bool = False, *, allow_unused: bool = False,
-) -> tuple[Any, ...]:  # fmt: skip
+    outputs: T | Sequence[T],
+    inputs: T | Sequence[T],
+    grad_outputs: T | Sequence[T | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    *,
+    allow_unused: bool = False,
+) -> tuple[T, ...]:
     """∂(grad_outputs · outputs)/∂inputs as a tuple, one tensor per input; no `.grad` is touched.
 
     `outputs`, `inputs` and `grad_outputs` are each a tensor or a sequence of tensors. With
     `create_graph` the result can be differentiated again; `retain_graph` defaults to it. Only the
     operations between inputs and outputs are visited. Raises RuntimeError for an input that
     requires no gradient, or that the outputs do not depend on; with `allow_unused` that gives None.
+
+    >>> x = tensor([1.0, 2.0], requires_grad=True)
+    >>> grad((x * x).sum(), x)
+    (tensor([2., 4.]),)
     """
-    outs, ins, gs = (
-        list(value) if isinstance(value, tuple | list) else [value]
-        for value in (outputs, inputs, grad_outputs)
-    )
-    gs = [None] * len(outs) if grad_outputs is None else gs
-    if len(gs) != len(outs):
-        raise RuntimeError(f"{len(outs)} outputs but {len(gs)} grad_outputs")
+    outs, ins = as_list(outputs), as_list(inputs)
+    given: list[T | None] = [None] * len(outs)
+    if grad_outputs is not None:
+        given = as_list(grad_outputs)
+    if len(given) != len(outs):
+        raise RuntimeError(f"{len(outs)} outputs but {len(given)} grad_outputs")
     for i, tensor in enumerate(ins):
         if not tensor.requires_grad:
             raise RuntimeError(f"input {i} of shape {tensor.data.shape} does not require grad")
-    seeds = [_seed(out, g, create_graph) for out, g in zip(outs, gs, strict=True)]
+    seeds = [seed_for(out, g, create_graph) for out, g in zip(outs, given, strict=True)]
     retain = create_graph if retain_graph is None else retain_graph
-    result = {id(t): g for t, g in _walk(outs, seeds, ins, retain, create_graph)}
+    found = differentiate(outs, seeds, ins, retain, create_graph)
     for i, tensor in enumerate(ins):
-        if id(tensor) not in result and not allow_unused:
+        if tensor not in found and not allow_unused:
             raise RuntimeError(f"the outputs do not depend on input {i}, shape {tensor.data.shape}")
-    return tuple(result.get(id(tensor)) for tensor in ins)
+    return tuple(found.get(tensor) for tensor in ins)  # type: ignore[misc]

@@ -1,152 +1,243 @@
-"""[6] The functions of `torch.nn.functional`: layers without state.
+"""[7] Losses: log-softmax, cross-entropy and the mean squared error.
 
-Activations, the softmax family, losses and dropout. Convolution, pooling and batch normalization
-are re-exported from the two files before.
+A classifier's scores x become probabilities by the softmax, p_c = e^(x_c) / Σ_k e^(x_k). How wrong
+they are is measured by how surprising the true class is, −log p_c. Both together have a gradient
+that could not be simpler: the probabilities minus the target.
 """
 
 import math
 
 import numpy as np
 
-from .batchnorm import batch_norm, check_batch, per_channel
-from .conv import Pair, avg_pool2d, conv2d, margins, max_pool2d, pair, pool_window
+from . import checks
+from .checks import REDUCTIONS
 from .engine import Array
-from .machine import matmul
-from .tensor import Tensor, check_floats, check_range, generator, int64, record, where, wrap
+from .module import Module
+from .tensor import Tensor, record, where, wrap
 
-__all__ = [
-    "Pair", "avg_pool2d", "batch_norm", "check_batch", "conv2d", "cross_entropy", "dropout",
-    "linear", "log_softmax", "margins", "max_pool2d", "mse_loss", "pair", "pool_window", "relu",
-    "sigmoid", "softmax", "tanh",
-]  # fmt: skip
-relu, sigmoid, tanh = Tensor.relu, Tensor.sigmoid, Tensor.tanh
-
-
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y = x Wᵀ + b for x (…, in), W (out, in) and b (out,)."""
-    if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
-        raise ValueError(f"linear: input {input.shape} does not fit weight {weight.shape}")
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ValueError(f"linear: bias must have shape {weight.shape[:1]}, not {bias.shape}")
-    check_floats("linear", input=input, weight=weight, bias=bias)
-    if input.ndim != 2:
-        rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
-        return linear(rows, weight, bias).reshape(*input.shape[:-1], len(weight))
-    y = matmul(weight.data, input.data.T).T  # in memory, the batch comes last
-    if bias is not None:
-        y += bias.data
-    towards = [(input, lambda g, y: g @ weight), (weight, lambda g, y: g.T @ input)]
-    return record("linear", y, *towards, *([] if bias is None else [(bias, lambda g, y: g)]))
-
-
-def softmax(input: Tensor, dim: int) -> Tensor:
-    """e^(x_i) / Σ_j e^(x_j) along `dim`; the maximum is subtracted first, so nothing overflows."""
-    return log_softmax(input, dim).exp()
+# --- softmax --------------------------------------------------------------------------------------
 
 
 def log_softmax(input: Tensor, dim: int) -> Tensor:
-    """x_i − log Σ_j e^(x_j) along `dim`, without forming softmax (whose log could be −∞)."""
-    check_floats("log_softmax", input=input)
+    """x_i − log Σ_j e^(x_j) along `dim`, without forming softmax (whose log could be −∞).
+
+    >>> F.log_softmax(tensor([0.0, 0.0]), 0)
+    tensor([-0.6931, -0.6931])
+    """
+    checks.one_float_dtype("log_softmax", input=input)
     if input.numel() == 0:
         return input.clone()
-    shifted = input.data - input.data.max(dim, keepdims=True)
+    shifted = input.data - input.data.max(dim, keepdims=True)  # so that nothing overflows
     y = shifted - np.log(np.exp(shifted).sum(dim, keepdims=True))
-    return record("log_softmax", y, (input, lambda g, y: g - y.exp() * g.sum(dim, keepdim=True)))
+    return record(
+        "log_softmax",
+        y,
+        (input, lambda g, y: g - y.exp() * g.sum(dim, keepdim=True)),
+        dim=dim,
+    )
 
 
-def _reduced(losses: Tensor, reduction: str, divisor: float | None = None) -> Tensor:
-    if reduction != "mean":
-        return losses.sum() if reduction == "sum" else losses
-    return losses.mean() if divisor is None else losses.sum() / divisor
+def softmax(input: Tensor, dim: int) -> Tensor:
+    """e^(x_i) / Σ_j e^(x_j) along `dim`: positive numbers whose sum is 1.
+
+    >>> F.softmax(tensor([0.0, 0.0]), 0)
+    tensor([0.5000, 0.5000])
+    """
+    return log_softmax(input, dim).exp()
 
 
-def check_reduction(reduction: str) -> None:
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+class Softmax(Module):
+    """See `softmax`.
+
+    >>> nn.Softmax(1)(zeros(1, 2))
+    tensor([[0.5000, 0.5000]])
+    """
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """See `softmax`."""
+        return softmax(input, self.dim)
+
+    def extra_repr(self) -> str:
+        """The axis."""
+        return f"dim={self.dim}"
 
 
-def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """(x − t)², averaged, summed, or as it is. Shapes must agree."""
-    check_reduction(reduction)
-    if input.shape != target.shape:
-        raise ValueError(f"mse_loss: input {input.shape} and target {target.shape} differ")
-    difference = input - target
-    return _reduced(difference * difference, reduction)
+class LogSoftmax(Module):
+    """See `log_softmax`.
+
+    >>> nn.LogSoftmax(1)(zeros(1, 2))
+    tensor([[-0.6931, -0.6931]])
+    """
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """See `log_softmax`."""
+        return log_softmax(input, self.dim)
+
+    def extra_repr(self) -> str:
+        """The axis."""
+        return f"dim={self.dim}"
 
 
-def _one_hot(labels: Array, classes: int, used: Array) -> Array:
-    """Class indices (N, 1, …) as rows (N, C, …) with a single True; none for an unused one."""
-    one_hot: Array = labels == np.arange(classes).reshape(-1, *(1,) * (labels.ndim - 2))
-    one_hot &= used
-    if np.count_nonzero(one_hot) != np.count_nonzero(used):
-        wrong = labels[used & ~one_hot.any(1, keepdims=True)][0]
-        raise ValueError(f"cross_entropy: {wrong} is no class index in [0, {classes})")
-    return one_hot
-
-
-def _surprise(input: Tensor, weights: Tensor) -> Tensor:
-    """−Σ_c w_c log softmax(x)_c, where 0 · log 0 is 0."""
-    logp = log_softmax(input, 1)
-    terms = np.zeros_like(logp.data)
-    np.multiply(logp.data, weights.data, out=terms, where=weights.data != 0)
-
-    def by_input(g: Tensor, _: Tensor) -> Tensor:  # softmax minus the target, if Σ w = 1
-        return (logp.exp() * weights.sum(1, keepdim=True) - weights) * g.unsqueeze(1)
-
-    by_weights = (weights, lambda g, y: -g.unsqueeze(1) * logp)
-    return record("surprise", -terms.sum(1), (input, by_input), by_weights)
+# --- cross-entropy --------------------------------------------------------------------------------
 
 
 def cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100,
-    reduction: str = "mean", label_smoothing: float = 0.0,
-) -> Tensor:  # fmt: skip
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """−Σ_c w_c t_c log softmax(x)_c: how surprised the scores x are by the true classes.
 
     input: scores (C,), (N, C) or (N, C, d1, …). target: class indices of the same shape without C,
     or class probabilities of the same shape. weight: (C,). label_smoothing s: the target becomes
     (1 − s)·t + s/C. The mean over indices is weighted: Σ loss / Σ w_target over those not ignored.
+
+    >>> F.cross_entropy(tensor([[0.0, 0.0]]), tensor([1]))
+    tensor(0.6931)
     """
-    check_reduction(reduction)
-    check_range(0, 1, label_smoothing=label_smoothing)
-    if one := input.ndim == 1:
+    checks.one_of(*REDUCTIONS, reduction=reduction)
+    checks.in_range(0, 1, label_smoothing=label_smoothing)
+    one_sample = input.ndim == 1
+    if one_sample:
         input, target = input.unsqueeze(0), target.unsqueeze(0)
-    if input.ndim < 2 or input.shape[1] == 0:
-        raise ValueError(f"cross_entropy: {input.shape} has no axis of at least one class")
-    classes, divisor = input.shape[1], None
-    check_floats("cross_entropy", input=input, weight=weight)
-    if weight is not None and (weight.shape != (classes,) or weight.requires_grad):
-        given = f"{weight.shape}, requires_grad={weight.requires_grad}"
-        raise ValueError(f"cross_entropy: weight must be ({classes},) and constant, not {given}")
-    w = 1.0 if weight is None else per_channel(weight, input).data
-    share = label_smoothing / classes
+    classes = checks.class_scores(input, weight)
+    keep, share = 1 - label_smoothing, label_smoothing / classes
+    divisor = None
     if target.is_floating_point():
-        if target.shape != input.shape or ignore_index >= 0:
-            raise ValueError(f"cross_entropy: {target.shape} for {input.shape}, {ignore_index=}")
-        smooth = target.to(input.dtype) * (1 - label_smoothing) + share
+        checks.class_probabilities(input, target, ignore_index)
+        wanted = target.to(input.dtype) * keep + share
     else:
-        expected = (input.shape[0], *input.shape[2:])
-        if target.dtype != int64 or target.shape != expected:
-            given = f"{target.dtype} {target.shape}"
-            raise ValueError(f"cross_entropy: {given} target; {input.shape} needs int64 {expected}")
-        labels = target.data[:, None]
-        one_hot = _one_hot(labels, classes, used := labels != ignore_index)
-        smooth = wrap((one_hot * (1 - label_smoothing) + used * share).astype(input.dtype))
-        if weight is not None or np.count_nonzero(used) < max(used.size, 1):
-            divisor = float((one_hot * w).sum()) or math.nan
-            input = where(wrap(used), input, 0.0)  # no gradient for the ignored, whatever they hold
-    losses = _surprise(input, smooth if weight is None else smooth * w)
-    return _reduced(losses.squeeze(0) if one else losses, reduction, divisor)
+        checks.class_indices(input, target)
+        labels = target.data[:, None]  # (N, 1, …)
+        used = labels != ignore_index
+        one_hot = one_hot_rows(labels, used, classes)
+        wanted = wrap((one_hot * keep + used * share).astype(input.dtype))
+        if weight is not None or not used.any() or not used.all():
+            divisor = total_weight(one_hot, weight)
+            input = where(used, input, 0.0)  # no gradient for those, whatever they hold
+    if weight is not None:
+        wanted = wanted * weight.reshape(1, -1, *[1] * (input.ndim - 2))
+    losses = soft_cross_entropy(input, wanted)
+    return reduced(losses.squeeze(0) if one_sample else losses, reduction, divisor)
 
 
-def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """Zero each element with probability p and scale the rest by 1/(1 − p); identity in eval."""
-    check_range(0, 1, p=p)
-    check_floats("dropout", input=input)
-    if not training or p == 0:
-        return input
-    kept = np.empty_like(input.data, bool)  # lies in memory as the input does: the batch is last
-    drawn = generator.integers(1 << 16, size=input.shape[::-1], dtype=np.uint16).T
-    np.greater_equal(drawn, round(p * (1 << 16)), out=kept)
-    scale = input.dtype.type(0.0 if p == 1 else 1 / (1 - p))
-    return input * wrap(kept * scale)
+def soft_cross_entropy(input: Tensor, wanted: Tensor) -> Tensor:
+    """−Σ_c t_c log softmax(x)_c over axis 1, where 0 · log 0 is 0: the idea in three lines."""
+    logp = log_softmax(input, 1)
+    terms = np.zeros_like(logp.data)
+    np.multiply(logp.data, wanted.data, out=terms, where=wanted.data != 0)
+    y = -terms.sum(1)
+
+    def by_input(g: Tensor, y: Tensor) -> Tensor:
+        """Σ_k t_k · softmax(x)_c − t_c: the probabilities minus the target, if Σ t = 1."""
+        total = wanted.sum(1, keepdim=True)
+        return (logp.exp() * total - wanted) * g.unsqueeze(1)
+
+    return record(
+        "cross_entropy",
+        y,
+        (input, by_input),
+        (wanted, lambda g, y: -g.unsqueeze(1) * logp),
+    )
+
+
+def one_hot_rows(labels: Array, used: Array, classes: int) -> Array:
+    """Class indices (N, 1, …) as rows (N, C, …) with a single True; none for an unused one."""
+    indices = np.arange(classes).reshape(-1, *[1] * (labels.ndim - 2))
+    one_hot: Array = (labels == indices) & used
+    checks.known_classes(labels, used, one_hot)
+    return one_hot
+
+
+def total_weight(one_hot: Array, weight: Tensor | None) -> float:
+    """What a weighted mean divides by: the weights of the true classes, added up; NaN for none."""
+    batch_axes = (0, *range(2, one_hot.ndim))
+    counts = one_hot.sum(batch_axes)  # how often each class occurs, (C,)
+    total = counts.sum() if weight is None else (counts * weight.data).sum()
+    return float(total) or math.nan
+
+
+def reduced(losses: Tensor, reduction: str, divisor: float | None = None) -> Tensor:
+    """Their mean (or Σ / divisor), their sum, or the losses as they are."""
+    if reduction == "none":
+        return losses
+    if reduction == "sum":
+        return losses.sum()
+    return losses.mean() if divisor is None else losses.sum() / divisor
+
+
+class CrossEntropyLoss(Module):
+    """How surprised the scores are by the true classes; see `cross_entropy`.
+
+    >>> nn.CrossEntropyLoss()(tensor([[0.0, 0.0]]), tensor([1]))
+    tensor(0.6931)
+    """
+
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        *,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        checks.one_of(*REDUCTIONS, reduction=reduction)
+        checks.in_range(0, 1, label_smoothing=label_smoothing)
+        self.register_buffer("weight", weight)
+        self.ignore_index = ignore_index
+        self.reduction = reduction
+        self.label_smoothing = label_smoothing
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """See `cross_entropy`."""
+        return cross_entropy(
+            input,
+            target,
+            self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )
+
+
+# --- mean squared error ---------------------------------------------------------------------------
+
+
+def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+    """(x − t)², averaged, summed, or as it is. Shapes must agree.
+
+    >>> F.mse_loss(tensor([1.0, 3.0]), tensor([1.0, 1.0]))
+    tensor(2.)
+    """
+    checks.one_of(*REDUCTIONS, reduction=reduction)
+    checks.has_shape("mse_loss", input.shape, target=target)
+    difference = input - target
+    return reduced(difference * difference, reduction)
+
+
+class MSELoss(Module):
+    """The mean squared error; see `mse_loss`.
+
+    >>> nn.MSELoss()(ones(2), zeros(2))
+    tensor(1.)
+    """
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        checks.one_of(*REDUCTIONS, reduction=reduction)
+        self.reduction = reduction
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """See `mse_loss`."""
+        return mse_loss(input, target, reduction=self.reduction)

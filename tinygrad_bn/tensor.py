@@ -1,192 +1,140 @@
 """[3] The Tensor: an array that remembers how it was computed, and its primitive operations.
 
-Each operation is one function: the forward computation on arrays, then for each input its
-vector-Jacobian product (g, y) ↦ gᵀ·∂y/∂x, side by side. Everything else in this package is built
-from these. Names, arguments, dtypes and results are PyTorch's.
+Every operation is written in the same way: a sentence, the forward computation on arrays, and then
+for each input its derivative (g, y) ↦ gᵀ·∂y/∂x, where y is the output and g = ∂L/∂y. A derivative
+is written in tensor operations, so that it can be differentiated too. Everything else in this
+package is built from these. Names, arguments, dtypes and results are PyTorch's.
 """
 
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
-from functools import partialmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .engine import Array, Node, Vjp, recording
+from . import checks, kernels
+from .checks import RANK, bool_, float32, float64, int64
+from .engine import Array, Derivative, JointDerivative, Node, Shape, recording
 from .engine import backward as _backward
-from .machine import matmul
 
-float32, float64, int64, bool_ = map(np.dtype, ("float32", "float64", "int64", "bool"))
-_RANK = {bool_: 0, int64: 1, float32: 2, float64: 3}  # what a mixed operation promotes to: the last
-_ARRAYS = (np.ndarray, np.generic)
-_ONE_FLOAT = ({float32}, {float64})
-Dim = int | tuple[int, ...] | list[int] | None
+Operand = Any  # what can stand beside a tensor in a + b: a tensor, an array, a number
+Dim = int | Sequence[int] | None
 
-generator = np.random.default_rng()  # behind randn, initialisation, dropout and shuffling
+# The one behind randn, initialisation, dropout and shuffling.
+generator = np.random.default_rng()
 
 
 def manual_seed(seed: int) -> None:
-    """Start the one random generator of this package anew."""
+    """Start the one random generator of this package anew.
+
+    >>> manual_seed(0); first = randn(3)
+    >>> manual_seed(0); (randn(3) == first).tolist()
+    [True, True, True]
+    """
     generator.bit_generator.state = np.random.PCG64(seed).state
 
 
-def _supported(dtype: Any) -> np.dtype[Any]:
-    found: np.dtype[Any] = np.dtype(dtype)
-    if found in _RANK:
-        return found
-    raise TypeError(f"dtype {found}: convert to float32, float64, int64 or bool (with .astype)")
-
-
-def is_integer(value: Any, least: int) -> bool:
-    """Whether `value` is an integer ≥ `least`, of Python's or NumPy's; True is no number."""
-    return isinstance(value, int | np.integer) and value is not True and bool(value >= least)
-
-
-def check_positive(**sizes: Any) -> None:
-    for name, size in sizes.items():
-        if not is_integer(size, 1):
-            raise ValueError(f"{name} must be a positive integer, not {size!r}")
-
-
-def check_range(least: float, most: float, **values: Any) -> None:
-    for name, value in values.items():
-        if not least <= value <= most:  # NaN too
-            raise ValueError(f"{name} must be between {least} and {most}, not {value}")
-
-
-def check_floats(function: str, **tensors: Tensor | None) -> None:
-    """TypeError unless all are of the same floating-point dtype."""
-    if {t.data.dtype for t in tensors.values() if t is not None} not in _ONE_FLOAT:
-        given = ", ".join(f"{name} {t.dtype}" for name, t in tensors.items() if t is not None)
-        raise TypeError(f"{function} needs one floating-point dtype, not {given}: use .to(dtype)")
+# --- how an operation becomes part of the graph ---------------------------------------------------
 
 
 def wrap(array: Array) -> Tensor:
     """A tensor around an existing array, without copying it."""
     out = Tensor.__new__(Tensor)
-    out.data = array if type(array) is np.ndarray else np.asarray(array)  # NumPy scalars: 0-d
+    out.data = np.asarray(array)  # NumPy's sums and the like are scalars, not arrays
     out.grad = out.grad_fn = None
     out._requires_grad = False
     return out
 
 
-def record(name: str, data: Array, *inputs: tuple[Tensor, Vjp]) -> Tensor:
-    """The result `data` of an operation on `inputs`, each given with its vjp."""
+def record(
+    name: str, data: Array, *inputs: tuple[Tensor, Derivative[Tensor]], **arguments: Any
+) -> Tensor:
+    """The result `data` of an operation on `inputs`, each given as (tensor, its derivative).
+
+    arguments: what else the operation was told, for those who draw or export the graph.
+    """
     out = wrap(data)
     if recording.get():
-        for tensor, _ in inputs:
-            if tensor._requires_grad:
-                out.grad_fn, out._requires_grad = Node(name, *zip(*inputs, strict=True)), True
-                break
+        parents = tuple([tensor for tensor, _ in inputs])
+        if any([tensor._requires_grad for tensor in parents]):
+            derivatives = tuple([derivative for _, derivative in inputs])
+            out.grad_fn = Node(name, arguments, parents, derivatives)
+            out._requires_grad = True
     return out
 
 
-def _common_dtype(a: Tensor, b: Tensor) -> np.dtype[Any]:
-    """The dtype of an operation on `a` and `b`: the later of bool, int64, float32, float64.
+def record_joint(
+    name: str,
+    data: Array,
+    parents: tuple[Tensor, ...],
+    derivative: JointDerivative[Tensor],
+    **arguments: Any,
+) -> Tensor:
+    """The same for an operation whose gradients share their work: one function gives them all."""
+    out = wrap(data)
+    if recording.get() and any([tensor._requires_grad for tensor in parents]):
+        out.grad_fn = Node(name, arguments, parents, derivative)
+        out._requires_grad = True
+    return out
 
-    One with no axes counts like a Python number: it makes floats of integers, not 64 bits of 32.
+
+# --- which dtype an operation has -----------------------------------------------------------------
+
+
+def promoted(a: Tensor, b: Operand) -> np.dtype[Any]:
+    """The dtype in which a and b are combined: the later of the two in this table's heading.
+
+        a \\ b    | bool     int64    float32  float64
+        ---------+-----------------------------------
+        bool     | bool     int64    float32  float64
+        int64    | int64    int64    float32  float64
+        float32  | float32  float32  float32  float64
+        float64  | float64  float64  float64  float64
+
+    A number, or a tensor without axes beside one with axes, only brings its kind: it makes floats
+    of integers, but not 64 bits of 32.
     """
-    early, late = sorted((a, b), key=lambda tensor: _RANK[tensor.dtype])
-    if late.ndim == 0 < early.ndim and _RANK[early.dtype] == 2:
-        return early.dtype
-    return late.dtype
+    first = a.data.dtype
+    if not isinstance(b, Tensor):
+        return max(first, checks.number_dtype(b), key=RANK.__getitem__)
+    second = b.data.dtype
+    if first.kind == second.kind == "f" and (a.ndim == 0) != (b.ndim == 0):
+        return second if a.ndim == 0 else first
+    return max(first, second, key=RANK.__getitem__)
 
 
-def _operands(a: Tensor, b: Any, least: Any = bool_) -> tuple[Tensor, Tensor]:
-    """`a` and `b` as tensors of one dtype, which is `least` or a later one."""
-    if isinstance(b, Tensor) and a.data.dtype is b.data.dtype and least is bool_:
-        return a, b  # the usual case
-    if isinstance(b, _ARRAYS):
-        b = b.item() if isinstance(b, np.generic) else Tensor(b)
-    if isinstance(b, Tensor):
-        dtype = _common_dtype(a, b)
-    elif isinstance(b, bool | int | float):
-        kind = 2 if isinstance(b, float) else int(not isinstance(b, bool))
-        dtype = a.dtype if _RANK[a.dtype] >= kind else (int64 if kind == 1 else float32)
-    else:
-        raise TypeError(f"cannot combine a tensor with {type(b).__name__} {b!r}")
-    dtype = dtype if _RANK[dtype] >= _RANK[least] else least
-    return a.to(dtype), b.to(dtype) if isinstance(b, Tensor) else wrap(np.array(b, dtype))
+def operands(a: Tensor, b: Operand, least: np.dtype[Any] = bool_) -> tuple[Tensor, Tensor]:
+    """`a` and `b` as tensors of the dtype that their operation has, `least` or a later one."""
+    usual = isinstance(b, Tensor) and a.data.dtype is b.data.dtype
+    if usual and RANK[a.data.dtype] >= RANK[least]:
+        return a, b
+    if isinstance(b, np.generic):
+        b = b.item()
+    elif isinstance(b, np.ndarray):
+        b = Tensor(b)
+    dtype = max(promoted(a, b), least, key=RANK.__getitem__)
+    second = b.to(dtype) if isinstance(b, Tensor) else wrap(np.array(b, dtype))
+    return a.to(dtype), second
 
 
-def _axis(dim: int, ndim: int) -> int:
-    """`dim` as a non-negative axis."""
-    if isinstance(dim, tuple | list):
-        raise TypeError(f"a single dim is needed, not {dim}")
-    return (*_axes(dim, ndim), 0)[0]
+def as_tensor(value: Operand) -> Tensor:
+    """A tensor as it is, anything else as a new one."""
+    return value if isinstance(value, Tensor) else Tensor(value)
 
 
-def _axes(dim: Dim, ndim: int) -> tuple[int, ...]:
-    """`dim` (None for all) as non-negative axes; IndexError for one that is not there."""
-    if dim is None:
-        return tuple(range(ndim))
-    axes = (dim,) if isinstance(dim, int | np.integer) else tuple(dim)
-    for axis in axes:
-        if not -max(ndim, 1) <= axis < max(ndim, 1):
-            raise IndexError(f"dim {axis} is out of range for a tensor of {ndim} dimensions")
-    axes = tuple(axis % max(ndim, 1) for axis in axes) if ndim else ()
-    if len(set(axes)) != len(axes):
-        raise ValueError(f"dim {dim} names an axis twice")
-    return axes if axes or ndim == 0 else tuple(range(ndim))
+def compared(compare: np.ufunc, a: Tensor, b: Operand) -> Tensor:
+    """A bool tensor; there is nothing to differentiate."""
+    a, b = operands(a, b)
+    return wrap(compare(a.data, b.data))
 
 
-def _sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
-    """Sizes given as `f(2, 3)` or as `f((2, 3))`."""
-    return tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
+class MinMax(NamedTuple):
+    """What `max` and `min` along a dimension return."""
 
-
-def gate(g: Tensor, mask: Array) -> Tensor:
-    """`g` where the mask of its shape is True, or is a number > 0 (or NaN); else 0.
-
-    By its bits: ∞ · 0 would be NaN, and `np.where` is slow.
-    """
-    bits = np.dtype(f"i{g.dtype.itemsize}")
-    shut = np.less_equal(mask, 0).view(np.int8)
-    y = np.subtract(shut, 1, dtype=bits)  # -1 has all bits set
-    y &= g.data.view(bits)
-    return record("gate", y.view(g.dtype), (g, lambda gg, _: gate(gg, mask)))
-
-
-def _unary(name: str, f: Any, vjp: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
-    """The operation y = f(x), with integers taken as float32."""
-
-    def operation(self: Tensor) -> Tensor:
-        x = self if self.is_floating_point() else self.float()
-        return record(name, f(x.data), (x, lambda g, y: vjp(g, x, y)))
-
-    return operation
-
-
-def _binary(
-    name: str, f: Any, by_a: Callable[..., Tensor], by_b: Callable[..., Tensor], least: Any = bool_
-) -> Callable[[Tensor, Any], Tensor]:
-    """The operation y = f(a, b), whose dtype is `least` or a later one."""
-
-    def operation(self: Tensor, other: Any) -> Tensor:
-        a, b = _operands(self, other, least)
-        towards = (a, lambda g, y: by_a(g, a, b, y)), (b, lambda g, y: by_b(g, a, b, y))
-        return record(name, f(a.data, b.data), *towards)
-
-    return operation
-
-
-def _reflected(operation: Callable[[Tensor, Any], Tensor]) -> Callable[[Tensor, Any], Tensor]:
-    """The same with its operands exchanged: what `2 - x` calls."""
-    return lambda self, other: operation(_operands(self, other)[1], self)
-
-
-def _comparison(f: np.ufunc) -> Callable[[Tensor, Any], Any]:
-    def operation(self: Tensor, other: Any) -> Any:
-        a, b = (self, None) if other is None else _operands(self, other)
-        return NotImplemented if b is None else wrap(f(a.data, b.data))
-
-    return operation
-
-
-MinMax = namedtuple("MinMax", "values indices")  # what max and min along a dimension return
+    values: Tensor
+    indices: Tensor
 
 
 class Tensor:
@@ -196,69 +144,84 @@ class Tensor:
     requires_grad: whether operations on this tensor are recorded. grad_fn: the operation that
     made it; None for a leaf. The constructor copies `data`; Python floats become float32, and
     arrays keep their dtype, which must be float32, float64, int64 or bool (else TypeError).
+
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> y = (x * x).sum()
+    >>> y.backward()
+    >>> x.grad
+    tensor([2., 4., 6.])
     """
 
     __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "grad_fn")
     __array_ufunc__ = None  # ndarray + Tensor is left to Tensor.__radd__
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
-        array = np.asarray(data.data if isinstance(data, Tensor) else data)
-        if dtype is None and array.dtype == float64 and not isinstance(data, _ARRAYS):
-            dtype = float32
-        self.data: Array = np.array(array, _supported(array.dtype if dtype is None else dtype))
+        source = data.data if isinstance(data, Tensor) else data
+        array = np.asarray(source)
+        if dtype is None:
+            chosen_by_numpy = not isinstance(source, np.ndarray | np.generic)
+            dtype = float32 if chosen_by_numpy and array.dtype == float64 else array.dtype
+        self.data: Array = np.array(array, checks.supported_dtype(dtype))
         self.grad: Tensor | None = None
         self.grad_fn: Node | None = None
         self._requires_grad = False
         self.requires_grad = requires_grad
 
-    # --- what it is ---------------------------------------------------------------------------
+    # --- what it is -------------------------------------------------------------------------------
+
     @property
     def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded."""
         return self._requires_grad
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if not isinstance(value, bool):
-            raise TypeError(f"requires_grad must be True or False, not {value!r}")
-        if value and _RANK[self.data.dtype] < 2:
-            raise RuntimeError(f"{self.dtype} cannot require a gradient: use .float()")
-        if not value and self.grad_fn is not None:
-            raise RuntimeError("requires_grad can be switched off on leaves only; use .detach()")
+        checks.may_require_grad(self, value)
         self._requires_grad = value
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set `requires_grad`; returns self."""
         self.requires_grad = requires_grad
         return self
 
     @property
     def is_leaf(self) -> bool:
+        """Whether it was given rather than computed."""
         return self.grad_fn is None
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Shape:
+        """The size of each axis."""
         return self.data.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """float32, float64, int64 or bool."""
         return self.data.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.data.ndim
 
     def dim(self) -> int:
+        """The number of axes."""
         return self.data.ndim
 
     def size(self, dim: int | None = None) -> Any:
-        return self.shape if dim is None else self.shape[_axes(dim, self.ndim)[0]]
+        """The shape, or the size of one axis."""
+        return self.shape if dim is None else self.shape[checks.axis(dim, self.ndim)]
 
     def numel(self) -> int:
+        """The number of elements."""
         return self.data.size
 
     def is_floating_point(self) -> bool:
-        return _RANK[self.data.dtype] >= 2
+        """Whether its dtype is float32 or float64."""
+        return self.data.dtype.kind == "f"
 
-    # --- out to Python and NumPy, and back ----------------------------------------------------
+    # --- out to Python and NumPy, and back --------------------------------------------------------
+
     def numpy(self) -> Array:
         """The array itself, not a copy; RuntimeError if a gradient would be lost by it."""
         if self.requires_grad:
@@ -266,65 +229,65 @@ class Tensor:
         return self.data
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """What `np.asarray(tensor)` calls."""
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def item(self) -> Any:
+        """The single number in it, as Python's."""
         if self.data.size != 1:
             raise RuntimeError(f"a tensor of shape {self.shape} is not a single value")
         return self.data.item()
 
     def tolist(self) -> Any:
+        """Its numbers as nested lists."""
         return self.data.tolist()
 
     def __bool__(self) -> bool:
+        """Of a single number."""
         return bool(self.item())
 
     def __int__(self) -> int:
+        """Of a single number."""
         return int(self.item())
 
     def __float__(self) -> float:
+        """Of a single number."""
         return float(self.item())
 
     def __len__(self) -> int:
+        """The size of the first axis."""
         return len(self.data)
 
     def __iter__(self) -> Iterator[Tensor]:
+        """Along the first axis."""
         return (self[i] for i in range(len(self)))
 
     def __format__(self, spec: str) -> str:
+        """As a number, if it has no axes."""
         return format(self.item(), spec) if self.ndim == 0 else format(str(self), spec)
 
     def __repr__(self) -> str:
-        text = np.array2string(self.data, separator=", ", prefix="tensor(")
-        dtype = "" if self.dtype in (float32, int64, bool_) else f", dtype={self.dtype}"
+        """As PyTorch prints it: four digits."""
+        suffixes = []
+        if self.data.size == 0 and self.ndim != 1:
+            suffixes.append(f"size={self.shape}")
+        if self.dtype == float64 or (self.data.size == 0 and self.dtype != float32):
+            suffixes.append(f"dtype={self.dtype}")
         if self.grad_fn is not None:
-            return f"tensor({text}{dtype}, grad_fn=<{self.grad_fn.name}>)"
-        return f"tensor({text}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
+            suffixes.append(f"grad_fn=<{self.grad_fn.name}>")
+        elif self.requires_grad:
+            suffixes.append("requires_grad=True")
+        return kernels.tensor_text(self.data, suffixes)
 
     __hash__ = object.__hash__  # by identity: == compares element by element
 
-    def detach(self) -> Tensor:
-        """The same values, without their history."""
-        return wrap(self.data)
-
-    def clone(self) -> Tensor:
-        """A copy in memory of its own; the gradient passes through."""
-        return record("clone", self.data.copy(order="K"), (self, lambda g, y: g))
-
-    def to(self, dtype: Any) -> Tensor:
-        """In another dtype; the gradient comes back in this one."""
-        if dtype is self.data.dtype or (dtype := _supported(dtype)) == self.data.dtype:
-            return self
-        data = self.data.astype(dtype)
-        if _RANK[dtype] < 2:
-            return wrap(data)
-        return record("to", data, (self, lambda g, y: g.to(self.dtype)))
-
-    float = partialmethod(to, float32)
-    double = partialmethod(to, float64)
+    # --- the graph --------------------------------------------------------------------------------
 
     def backward(
-        self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool = False,
+        create_graph: bool = False,
     ) -> None:
         """Add the gradient of (gradient · self) to `.grad` of every leaf that requires one.
 
@@ -334,165 +297,435 @@ class Tensor:
         """
         _backward(self, gradient, retain_graph, create_graph)
 
-    # --- elementwise functions y = f(x), with their vjp ---------------------------------------
-    exp = _unary("exp", np.exp, lambda g, x, y: g * y)
-    log = _unary("log", np.log, lambda g, x, y: g / x)
-    sqrt = _unary("sqrt", np.sqrt, lambda g, x, y: g / (2.0 * y))
-    tanh = _unary("tanh", np.tanh, lambda g, x, y: g * (1.0 - y * y))
+    def detach(self) -> Tensor:
+        """The same values, in the same memory, without their history."""
+        return wrap(self.data)
 
-    # --- arithmetic: y = f(a, b), broadcast as in NumPy; then the vjps towards a and b ---------
-    __add__ = _binary("add", np.add, lambda g, a, b, y: g, lambda g, a, b, y: g)
-    __sub__ = _binary("sub", np.subtract, lambda g, a, b, y: g, lambda g, a, b, y: -g)
-    __mul__ = _binary("mul", np.multiply, lambda g, a, b, y: g * b, lambda g, a, b, y: g * a)
-    __truediv__ = _binary(
-        "div", np.divide, lambda g, a, b, y: g / b, lambda g, a, b, y: -g * y / b, least=float32
-    )
-    # By convention the derivative by a is 0 where b = 0, and the one by b is 0 where a = 0 ≤ b.
-    __pow__ = _binary(
-        "pow",
-        np.power,
-        lambda g, a, b, y: g * b * a ** where((a == 0) * (b == 0), 1.0, b - 1),
-        lambda g, a, b, y: g * y * where((a == 0) * (b >= 0), 1.0, a).log(),
-        least=int64,
-    )
-    __radd__, __rmul__ = __add__, __mul__
-    __rsub__, __rtruediv__ = _reflected(__sub__), _reflected(__truediv__)
-    __rpow__ = _reflected(__pow__)
+    def clone(self) -> Tensor:
+        """A copy in memory of its own; the gradient passes through."""
+        return record(
+            "clone",
+            self.data.copy(order="K"),
+            (self, lambda g, y: g),
+        )
 
-    def __neg__(self) -> Tensor:
-        return record("neg", -self.data, (self, lambda g, y: -g))
+    def to(self, dtype: Any) -> Tensor:
+        """In another dtype; the gradient comes back in this one."""
+        dtype = checks.supported_dtype(dtype)
+        if dtype is self.data.dtype:
+            return self
+        data = self.data.astype(dtype)
+        if dtype.kind != "f":
+            return wrap(data)
+        return record(
+            "to",
+            data,
+            (self, lambda g, y: g.to(self.dtype)),
+            dtype=dtype,
+        )
 
-    def __matmul__(self, other: Any) -> Tensor:
-        """Matrix product; leading axes are broadcast, and a 1-d operand is a row or a column."""
-        a, b = _operands(self, other)
-        if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-            raise ValueError(f"@: shapes {a.shape} and {b.shape} do not fit: (…, n, k) @ (…, k, m)")
-        if a.ndim == 1:
-            return (a.unsqueeze(0) @ b).squeeze(-2 if b.ndim > 1 else 0)
-        if b.ndim == 1:
-            return (a @ b.unsqueeze(1)).squeeze(-1)
-        by_a = (a, lambda g, y: g @ b.transpose(-1, -2))
-        by_b = (b, lambda g, y: a.transpose(-1, -2) @ g)
-        return record("matmul", matmul(a.data, b.data), by_a, by_b)
+    def float(self) -> Tensor:
+        """In float32."""
+        return self.to(float32)
 
-    __rmatmul__ = _reflected(__matmul__)
+    def double(self) -> Tensor:
+        """In float64."""
+        return self.to(float64)
 
-    # --- comparisons: bool tensors, no gradient -----------------------------------------------
-    __lt__, __le__ = _comparison(np.less), _comparison(np.less_equal)
-    __gt__, __ge__ = _comparison(np.greater), _comparison(np.greater_equal)
-    __eq__, __ne__ = _comparison(np.equal), _comparison(np.not_equal)
+    def _floats(self) -> Tensor:
+        """Itself, or integers as float32: functions such as exp have no integer results."""
+        return self if self.data.dtype.kind == "f" else self.to(float32)
 
-    def abs(self) -> Tensor:
-        sign = wrap(np.sign(self.data)) if self.is_floating_point() else self
-        return record("abs", np.abs(self.data), (self, lambda g, y: g * sign))
+    # --- elementwise functions --------------------------------------------------------------------
 
-    __abs__ = abs
+    def exp(self) -> Tensor:
+        """e^x."""
+        x = self._floats()
+        return record(
+            "exp",
+            np.exp(x.data),
+            (x, lambda g, y: g * y),
+        )
+
+    def log(self) -> Tensor:
+        """The natural logarithm."""
+        x = self._floats()
+        return record(
+            "log",
+            np.log(x.data),
+            (x, lambda g, y: g / x),
+        )
+
+    def sqrt(self) -> Tensor:
+        """√x."""
+        x = self._floats()
+        return record(
+            "sqrt",
+            np.sqrt(x.data),
+            (x, lambda g, y: g / (2.0 * y)),
+        )
+
+    def tanh(self) -> Tensor:
+        """The hyperbolic tangent."""
+        x = self._floats()
+        return record(
+            "tanh",
+            np.tanh(x.data),
+            (x, lambda g, y: g * (1.0 - y * y)),
+        )
 
     def sigmoid(self) -> Tensor:
         """1 / (1 + e^(−x))."""
-        x = self if self.is_floating_point() else self.float()
+        x = self._floats()
         with np.errstate(over="ignore"):  # where e^(−x) overflows to ∞, 0 is right
             y = 1 / (1 + np.exp(-x.data))
-        return record("sigmoid", y, (x, lambda g, y: g * y * (1.0 - y)))
+        return record(
+            "sigmoid",
+            y,
+            (x, lambda g, y: g * y * (1.0 - y)),
+        )
 
     def relu(self) -> Tensor:
         """max(x, 0); its derivative at 0 is taken to be 0."""
         y = np.maximum(self.data, self.data.dtype.type(0))
-        return record("relu", y, (self, lambda g, y: gate(g, y.data)))
+        return record(
+            "relu",
+            y,
+            (self, lambda g, y: masked(g, y.data <= 0)),
+        )
+
+    def abs(self) -> Tensor:
+        """|x|; its derivative at 0 is taken to be 0."""
+        sign = wrap(np.sign(self.data)) if self.is_floating_point() else self
+        return record(
+            "abs",
+            np.abs(self.data),
+            (self, lambda g, y: g * sign),
+        )
 
     def clamp(self, min: Any = None, max: Any = None) -> Tensor:
         """Limited to [min, max], either of which may be left out; derivative 1 on the border."""
         if min is None and max is None:
             raise ValueError("clamp() needs min, max or both")
-        lo, hi = -math.inf if min is None else min, math.inf if max is None else max
-        x = self.to(_operands(self, min if max is None else max)[0].dtype)
-        y = np.minimum(np.maximum(x.data, lo), hi).astype(x.dtype, copy=False)
-        return record("clamp", y, (x, lambda g, y: gate(g, (x.data >= lo) & (x.data <= hi))))
+        x = self.to(operands(self, min if max is None else max)[0].dtype)
+        y = np.clip(x.data, min, max).astype(x.dtype, copy=False)
+        return record(
+            "clamp",
+            y,
+            (
+                x,
+                lambda g, y: masked(g, y.data != x.data),
+            ),  # unchanged: inside, or on the border
+            min=min,
+            max=max,
+        )
 
-    # --- reductions over `dim`: an axis, several, or None for all -----------------------------
-    def _spread(self, like: Tensor, axes: tuple[int, ...]) -> Tensor:
-        """self, reduced from `like` over `axes`, repeated to its shape: the transpose of sum."""
-        kept = (1 if i in axes else n for i, n in enumerate(like.shape))
-        return self.reshape(*kept).expand(*like.shape)
+    # --- arithmetic: a and b are broadcast as in NumPy --------------------------------------------
+
+    def __neg__(self) -> Tensor:
+        """−x."""
+        return record(
+            "neg",
+            -self.data,
+            (self, lambda g, y: -g),
+        )
+
+    def __abs__(self) -> Tensor:
+        """What `abs(x)` calls."""
+        return self.abs()
+
+    def __add__(self, other: Operand) -> Tensor:
+        """a + b."""
+        a, b = operands(self, other)
+        return record(
+            "add",
+            a.data + b.data,
+            (a, lambda g, y: g),
+            (b, lambda g, y: g),
+        )
+
+    def __sub__(self, other: Operand) -> Tensor:
+        """a − b."""
+        a, b = operands(self, other)
+        return record(
+            "sub",
+            a.data - b.data,
+            (a, lambda g, y: g),
+            (b, lambda g, y: -g),
+        )
+
+    def __mul__(self, other: Operand) -> Tensor:
+        """a · b, element by element."""
+        a, b = operands(self, other)
+        return record(
+            "mul",
+            a.data * b.data,
+            (a, lambda g, y: g * b),
+            (b, lambda g, y: g * a),
+        )
+
+    def __truediv__(self, other: Operand) -> Tensor:
+        """a / b; integers are divided as float32."""
+        a, b = operands(self, other, least=float32)
+        return record(
+            "div",
+            a.data / b.data,
+            (a, lambda g, y: g / b),
+            (b, lambda g, y: -g * y / b),
+        )
+
+    def __pow__(self, other: Operand) -> Tensor:
+        """a^b. By convention ∂a is 0 where b = 0, and ∂b is 0 where a = 0 ≤ b."""
+        a, b = operands(self, other, least=int64)
+
+        def by_a(g: Tensor, y: Tensor) -> Tensor:
+            exponent = where((a == 0) * (b == 0), 1.0, b - 1)
+            return g * b * a**exponent
+
+        def by_b(g: Tensor, y: Tensor) -> Tensor:
+            base = where((a == 0) * (b >= 0), 1.0, a)
+            return g * y * base.log()
+
+        return record(
+            "pow",
+            a.data**b.data,
+            (a, by_a),
+            (b, by_b),
+        )
+
+    def __rsub__(self, other: Operand) -> Tensor:
+        """What `2 - x` calls."""
+        return operands(self, other)[1] - self
+
+    __radd__, __rmul__ = __add__, __mul__  # what `2 + x` and `2 * x` call
+
+    def __rtruediv__(self, other: Operand) -> Tensor:
+        """What `2 / x` calls."""
+        return operands(self, other)[1] / self
+
+    def __rpow__(self, other: Operand) -> Tensor:
+        """What `2 ** x` calls."""
+        return operands(self, other)[1] ** self
+
+    def __matmul__(self, other: Operand) -> Tensor:
+        """Matrix product (…, n, k) @ (…, k, m) → (…, n, m); a 1-d operand is a row or a column."""
+        a, b = operands(self, other)
+        checks.matmul_shapes(a, b)
+        if a.ndim == 1:
+            return (a.unsqueeze(0) @ b).squeeze(-2 if b.ndim > 1 else 0)
+        if b.ndim == 1:
+            return (a @ b.unsqueeze(1)).squeeze(-1)
+        return record(
+            "matmul",
+            kernels.matmul(a.data, b.data),
+            (a, lambda g, y: g @ b.transpose(-1, -2)),
+            (b, lambda g, y: a.transpose(-1, -2) @ g),
+        )
+
+    def __rmatmul__(self, other: Operand) -> Tensor:
+        """What `array @ x` calls."""
+        return operands(self, other)[1] @ self
+
+    # --- in place: only where nothing is recorded -------------------------------------------------
+
+    def _write(self, name: str, result: Tensor) -> Tensor:
+        """Put `result` into this tensor's own memory; returns self."""
+        checks.not_recorded(name, self, result, recording.get())
+        checks.can_hold(name, self, result)
+        self.data[...] = result.data
+        return self
+
+    def _write_or_rebind(self, name: str, result: Tensor) -> Tensor:
+        """What `x += y` means: in place; but where it is recorded, x names a new tensor."""
+        if result.grad_fn is not None and (self.grad_fn is not None or not self._requires_grad):
+            return result
+        return self._write(name, result)
+
+    def __iadd__(self, other: Operand) -> Tensor:
+        """`x += y`: in place, unless it is recorded; see `add_`."""
+        return self._write_or_rebind("+=", self + other)
+
+    def __isub__(self, other: Operand) -> Tensor:
+        """`x -= y`: in place, unless it is recorded; see `sub_`."""
+        return self._write_or_rebind("-=", self - other)
+
+    def __imul__(self, other: Operand) -> Tensor:
+        """`x *= y`: in place, unless it is recorded; see `mul_`."""
+        return self._write_or_rebind("*=", self * other)
+
+    def __itruediv__(self, other: Operand) -> Tensor:
+        """`x /= y`: in place, unless it is recorded; see `div_`."""
+        return self._write_or_rebind("/=", self / other)
+
+    def add_(self, other: Operand, *, alpha: Operand = 1) -> Tensor:
+        """Add alpha·other in place; RuntimeError where a gradient would be recorded."""
+        return self._write("add_", self + (other if alpha == 1 else other * alpha))
+
+    def sub_(self, other: Operand, *, alpha: Operand = 1) -> Tensor:
+        """Subtract alpha·other in place; RuntimeError where a gradient would be recorded."""
+        return self._write("sub_", self - (other if alpha == 1 else other * alpha))
+
+    def mul_(self, other: Operand) -> Tensor:
+        """Multiply in place; RuntimeError where a gradient would be recorded."""
+        return self._write("mul_", self * other)
+
+    def div_(self, other: Operand) -> Tensor:
+        """Divide in place; RuntimeError where a gradient would be recorded."""
+        return self._write("div_", self / other)
+
+    def copy_(self, src: Operand) -> Tensor:
+        """Take the values of `src`, broadcast, in this tensor's dtype."""
+        return self._write("copy_", as_tensor(src).to(self.dtype))
+
+    def fill_(self, value: Operand) -> Tensor:
+        """Set every element to one number."""
+        return self.copy_(checks.single_number("fill_", value))
+
+    def zero_(self) -> Tensor:
+        """Set every element to 0."""
+        return self.fill_(0)
+
+    def __setitem__(self, index: Any, value: Operand) -> None:
+        """`x[index] = value`, in place, with an index as `x[index]` takes it."""
+        source = as_tensor(value)
+        checks.not_recorded("x[...] = y", self, source, recording.get())
+        self.data[plain_index(index)] = source.data
+
+    # --- comparisons: bool tensors, no gradient ---------------------------------------------------
+
+    def __lt__(self, other: Operand) -> Tensor:
+        """a < b."""
+        return compared(np.less, self, other)
+
+    def __le__(self, other: Operand) -> Tensor:
+        """a ≤ b."""
+        return compared(np.less_equal, self, other)
+
+    def __gt__(self, other: Operand) -> Tensor:
+        """a > b."""
+        return compared(np.greater, self, other)
+
+    def __ge__(self, other: Operand) -> Tensor:
+        """a ≥ b."""
+        return compared(np.greater_equal, self, other)
+
+    def __eq__(self, other: Operand) -> Any:
+        """a = b; False beside None."""
+        return NotImplemented if other is None else compared(np.equal, self, other)
+
+    def __ne__(self, other: Operand) -> Any:
+        """a ≠ b; True beside None."""
+        return NotImplemented if other is None else compared(np.not_equal, self, other)
+
+    # --- reductions over `dim`: an axis, several, or None for all ---------------------------------
 
     def sum(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
-        axes = _axes(dim, self.ndim)
+        """Σ x."""
+        axes = checks.reduced_axes(dim, self.ndim)
         y = self.data.sum(axes, keepdims=keepdim)
-        return record("sum", y, (self, lambda g, y: g._spread(self, axes)))
+        return record(
+            "sum",
+            y,
+            (self, lambda g, y: spread(g, self.shape, axes)),
+            dim=axes,
+            keepdim=keepdim,
+        )
 
     def mean(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
-        check_floats("mean", input=self)
-        axes = _axes(dim, self.ndim)
-        n = math.prod(self.shape[i] for i in axes)
-        y = self.data.sum(axes, keepdims=keepdim) / n
-        return record("mean", y, (self, lambda g, y: (g / max(n, 1))._spread(self, axes)))
+        """Σ x / n."""
+        checks.one_float_dtype("mean", input=self)
+        axes = checks.reduced_axes(dim, self.ndim)
+        total = self.data.sum(axes, keepdims=keepdim)
+        n = self.numel() // max(total.size, 1)  # of each mean
+        y = total / n
+        return record(
+            "mean",
+            y,
+            (self, lambda g, y: spread(g / max(n, 1), self.shape, axes)),
+            dim=axes,
+            keepdim=keepdim,
+        )
 
     def var(self, dim: Dim = None, correction: int = 1, keepdim: bool = False) -> Tensor:
         """Σ(x − mean)² / (n − correction): 1 for an unbiased estimate, 0 for the mean square."""
-        n = math.prod(self.shape[i] for i in _axes(dim, self.ndim))
-        centred = self - self.mean(dim, keepdim=True)
+        mean = self.mean(dim, keepdim=True)
+        n = self.numel() // max(mean.numel(), 1)
+        centred = self - mean
         return (centred * centred).sum(dim, keepdim) / max(n - correction, 0)
 
-    def _check_some(self, function: str, dim: int | None) -> None:
-        if (self.numel() if dim is None or self.ndim == 0 else self.size(dim)) == 0:
-            raise IndexError(f"{function}(dim={dim}) of no values: the shape is {self.shape}")
+    def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The largest element; with `dim`, a pair (values, indices) along that axis.
 
-    def _extreme(self, arg: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The largest or smallest element; with `dim`, a pair (values, indices) along that axis.
-
-        Over all elements, equal extremes share the gradient; along an axis the first one takes it.
+        Over all elements, equal maxima share the gradient; along an axis the first one takes it.
         """
-        x, name = self.data, arg.__name__[3:]
-        self._check_some(name, dim)
+        checks.has_elements("max", self, dim)
         if dim is None:
-            y = np.asarray(x.reshape(-1)[arg(x)])
-            tied = np.isnan(x) if np.isnan(y) else x == y
-            count = np.count_nonzero(tied)
-            return record(name, y, (self, lambda g, y: gate((g / count).expand(*x.shape), tied)))
-        axis = _axis(dim, self.ndim)
-        if self.ndim == 0:
-            return MinMax(self.clone(), wrap(np.zeros((), int64)))
-        index = arg(x, axis=axis, keepdims=True)
-        chosen = np.arange(x.shape[axis]).reshape(-1, *(1,) * (x.ndim - 1 - axis)) == index
-        y = np.take_along_axis(x, index, axis)
-        y, index = (v if keepdim else v.squeeze(axis) for v in (y, index))
-        pick = (self, lambda g, y: gate(g._spread(self, (axis,)), chosen))
-        return MinMax(record(name, y, pick), wrap(index))
+            return extreme_of_all("max", self, np.argmax)
+        return extreme_along(self, np.argmax, dim, keepdim)
 
-    max = partialmethod(_extreme, np.argmax)
-    min = partialmethod(_extreme, np.argmin)
+    def min(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The smallest element; with `dim`, a pair (values, indices) along that axis."""
+        checks.has_elements("min", self, dim)
+        if dim is None:
+            return extreme_of_all("min", self, np.argmin)
+        return extreme_along(self, np.argmin, dim, keepdim)
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Where the (first) maximum is: along `dim`, or in the flattened tensor."""
-        self._check_some("argmax", dim)
-        axis = None if dim is None or self.ndim == 0 else _axis(dim, self.ndim)
+        checks.has_elements("argmax", self, dim)
+        axis = None if dim is None or self.ndim == 0 else checks.axis(dim, self.ndim)
         return wrap(np.argmax(self.data, axis=axis, keepdims=keepdim))
 
-    # --- shapes -------------------------------------------------------------------------------
+    # --- shapes -----------------------------------------------------------------------------------
+
     def reshape(self, *shape: Any) -> Tensor:
-        y = self.data.reshape(_sizes(shape))
-        return record("reshape", y, (self, lambda g, y: g.reshape(*self.shape)))
+        """The same elements, row by row, in another shape; one size may be -1."""
+        sizes = checks.sizes(shape)
+        y = self.data.reshape(sizes)
+        return record(
+            "reshape",
+            y,
+            (self, lambda g, y: g.reshape(self.shape)),
+            shape=y.shape,
+        )
 
     def permute(self, *dims: Any) -> Tensor:
-        axes = _axes(_sizes(dims), self.ndim)
-        if len(_sizes(dims)) != self.ndim:
-            raise ValueError(f"permute{_sizes(dims)}: {self.ndim} axes are needed, each once")
-        y = self.data.transpose(axes)
-        return record("permute", y, (self, lambda g, y: g.permute(*np.argsort(axes).tolist())))
+        """The axes in another order."""
+        axes = checks.every_axis("permute", checks.sizes(dims), self.ndim)
+        back = np.argsort(axes).tolist()
+        return record(
+            "permute",
+            self.data.transpose(axes),
+            (self, lambda g, y: g.permute(back)),
+            dims=axes,
+        )
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
-        i, j = _axis(dim0, self.ndim), _axis(dim1, self.ndim)
+        """Two axes exchanged."""
+        i, j = checks.axis(dim0, self.ndim), checks.axis(dim1, self.ndim)
         y = self.data.swapaxes(i, j) if self.ndim else self.data[...]
-        return record("transpose", y, (self, lambda g, y: g.transpose(i, j)))
+        return record(
+            "transpose",
+            y,
+            (self, lambda g, y: g.transpose(i, j)),
+            dim0=i,
+            dim1=j,
+        )
 
     @property
     def T(self) -> Tensor:
-        return record("T", self.data.T, (self, lambda g, y: g.T))
+        """The axes in reverse order."""
+        return record(
+            "T",
+            self.data.T,
+            (self, lambda g, y: g.T),
+        )
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """The axes start_dim … end_dim joined into one."""
         if self.ndim == 0:
             return self.reshape(1)
-        i, j = _axis(start_dim, self.ndim), _axis(end_dim, self.ndim)
+        i, j = checks.axis(start_dim, self.ndim), checks.axis(end_dim, self.ndim)
         if i > j:
             raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
         joined = math.prod(self.shape[i : j + 1])
@@ -500,105 +733,235 @@ class Tensor:
 
     def squeeze(self, dim: Dim = None) -> Tensor:
         """Without the axes of size 1 (among `dim`, if given)."""
-        drop = [i for i in _axes(dim, self.ndim) if self.shape[i] == 1]
-        return self.reshape(tuple(n for i, n in enumerate(self.shape) if i not in drop))
+        asked = checks.axes(dim, self.ndim)
+        dropped = [axis for axis in asked if self.shape[axis] == 1]
+        return self.reshape([n for axis, n in enumerate(self.shape) if axis not in dropped])
 
     def unsqueeze(self, dim: int) -> Tensor:
-        axis = _axis(dim, self.ndim + 1)
+        """With a new axis of size 1 at `dim`."""
+        axis = checks.axis(dim, self.ndim + 1)
         return self.reshape(*self.shape[:axis], 1, *self.shape[axis:])
 
     def expand(self, *shape: Any) -> Tensor:
         """Repeated along axes of size 1 (and new leading ones) to `shape`; -1 keeps a size."""
-        sizes = _sizes(shape)
-        old = (-1,) * (len(sizes) - self.ndim) + self.shape
-        if len(old) != len(sizes) or any(n == o == -1 for n, o in zip(sizes, old, strict=True)):
-            raise ValueError(f"expand{sizes}: there is no such shape for {self.shape}")
-        kept = tuple(o if n == -1 else n for n, o in zip(sizes, old, strict=True))
-        y = np.broadcast_to(self.data, kept)
-        return record("expand", y, (self, lambda g, y: g))
+        sizes = checks.expanded_shape(checks.sizes(shape), self.shape)
+        y = np.broadcast_to(self.data, sizes)
+        return record(
+            "expand",
+            y,
+            (self, lambda g, y: g),
+            shape=sizes,
+        )  # the walk sums it up
 
     def __getitem__(self, index: Any) -> Tensor:
         """Indexing as in NumPy: integers, slices, None, ..., integer and boolean arrays."""
-        parts = index if isinstance(index, tuple) else (index,)
-        plain = tuple(p.data if isinstance(p, Tensor) else p for p in parts)
-        y = self.data[plain]
-        return record("getitem", y, (self, lambda g, y: _scatter(g, plain, self.shape)))
+        index = plain_index(index)
+        return record(
+            "getitem",
+            self.data[index],
+            (self, lambda g, y: scatter(g, index, self.shape)),
+            index=index,
+        )
 
 
-def _scatter(g: Tensor, index: tuple[Any, ...], shape: tuple[int, ...]) -> Tensor:
+# --- the linear maps that the derivatives above are made of ---------------------------------------
+# Each is the transpose of another operation, and so that one is its derivative.
+
+
+def masked(g: Tensor, mask: Array) -> Tensor:
+    """`g`, but 0 where the mask of its shape is True. It is its own transpose."""
+    return record(
+        "masked",
+        kernels.masked(g.data, mask),
+        (g, lambda h, _: masked(h, mask)),
+    )
+
+
+def spread(g: Tensor, shape: Shape, axes: Shape) -> Tensor:
+    """`g`, which was reduced from `shape` over `axes`, repeated: the transpose of a sum."""
+    kept = [1 if axis in axes else size for axis, size in enumerate(shape)]
+    return g.reshape(kept).expand(shape)
+
+
+def scatter(g: Tensor, index: tuple[Any, ...], shape: Shape) -> Tensor:
     """Zeros of `shape` with `g` added at `index`: the transpose of indexing."""
     y = np.zeros(shape, g.dtype)
-    if all(isinstance(part, slice | int | None) or part is Ellipsis for part in index):
+    if checks.is_basic_index(index):
         y[index] = g.data
     else:
         np.add.at(y, index, g.data)  # an index array may name an element more than once
-    return record("scatter", y, (g, lambda gg, y: gg[index]))
+    return record(
+        "scatter",
+        y,
+        (g, lambda h, _: h[index]),
+        index=index,
+    )
+
+
+def plain_index(index: Any) -> tuple[Any, ...]:
+    """An index as a tuple in which tensors are arrays."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return tuple([part.data if isinstance(part, Tensor) else part for part in parts])
+
+
+def extreme_of_all(name: str, x: Tensor, arg: Callable[..., Any]) -> Tensor:
+    """The largest or smallest element; equal ones share the gradient."""
+    y = np.asarray(x.data.reshape(-1)[arg(x.data)])
+    others = ~np.isnan(x.data) if np.isnan(y) else x.data != y
+    count = others.size - np.count_nonzero(others)
+    return record(
+        name,
+        y,
+        (x, lambda g, y: masked((g / count).expand(x.shape), others)),
+    )
+
+
+def extreme_along(x: Tensor, arg: Callable[..., Any], dim: int, keepdim: bool) -> MinMax:
+    """The largest or smallest elements along an axis, and where; the first takes the gradient."""
+    axis = checks.axis(dim, x.ndim)
+    if x.ndim == 0:
+        return MinMax(x.clone(), wrap(np.zeros((), int64)))
+    index = arg(x.data, axis=axis, keepdims=True)
+    place: list[Array] = list(np.indices(index.shape, sparse=True))
+    place[axis] = index
+    values, indices = x[tuple(place)], wrap(index)
+    if not keepdim:
+        values, indices = values.squeeze(axis), indices.squeeze(axis)
+    return MinMax(values, indices)
+
+
+# --- functions of several tensors -----------------------------------------------------------------
 
 
 def where(condition: Any, input: Any, other: Any) -> Tensor:
-    """`input` where `condition` holds and `other` elsewhere; all three are broadcast."""
-    mask = condition.data if isinstance(condition, Tensor) else np.asarray(condition)
-    if mask.dtype != bool_:
-        raise TypeError(f"where() needs a bool condition, not {mask.dtype}")
-    if isinstance(input, Tensor) or not isinstance(other, Tensor):
-        a, b = _operands(input if isinstance(input, Tensor) else Tensor(input), other)
+    """`input` where `condition` holds and `other` elsewhere; all three are broadcast.
+
+    >>> x = tensor([-1.0, 2.0])
+    >>> where(x > 0, x, 0.0)
+    tensor([0., 2.])
+    """
+    mask = checks.condition(condition.data if isinstance(condition, Tensor) else condition)
+    if isinstance(other, Tensor):  # a number takes its dtype from the tensor beside it
+        b, a = operands(other, input)
     else:
-        b, a = _operands(other, input)
+        a, b = operands(as_tensor(input), other)
     y = np.where(mask, a.data, b.data)
-    mask = np.broadcast_to(mask, y.shape)
-    return record("where", y, (a, lambda g, y: gate(g, mask)), (b, lambda g, y: gate(g, ~mask)))
+    chosen = np.broadcast_to(mask, y.shape)
+    return record(
+        "where",
+        y,
+        (a, lambda g, y: masked(g, ~chosen)),
+        (b, lambda g, y: masked(g, chosen)),
+        condition=chosen,
+    )
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Joined along the existing axis `dim`; the other sizes must agree."""
-    if len(tensors) == 0:
-        raise ValueError("at least one tensor is needed")
-    if wrong := [type(t).__name__ for t in tensors if not isinstance(t, Tensor)]:
-        raise TypeError(f"only tensors can be joined, not {', '.join(wrong)}")
-    axis = _axis(dim, tensors[0].ndim)
-    dtype = max((t.dtype for t in tensors), key=_RANK.__getitem__)
+    """Joined along the existing axis `dim`; the other sizes must agree.
+
+    >>> cat([ones(2), zeros(1)])
+    tensor([1., 1., 0.])
+    """
+    checks.joinable(tensors, Tensor)
+    axis = checks.axis(dim, tensors[0].ndim)
+    dtype = max([t.dtype for t in tensors], key=RANK.__getitem__)
     tensors = [t.to(dtype) for t in tensors]
     y = np.concatenate([t.data for t in tensors], axis)
-    ends = np.cumsum([t.shape[axis] for t in tensors]).tolist()
 
-    def part(t: Tensor, end: int) -> tuple[Tensor, Vjp]:
-        here = (slice(None),) * axis + (slice(end - t.shape[axis], end),)
-        return t, lambda g, y: g[here]
+    parts = []
+    start = 0
+    for t in tensors:
+        end = start + t.shape[axis]
+        parts.append((t, part_of(axis, slice(start, end))))
+        start = end
+    return record(
+        "cat",
+        y,
+        *parts,
+        dim=axis,
+    )
 
-    return record("cat", y, *map(part, tensors, ends))
+
+def part_of(axis: int, here: slice) -> Derivative[Tensor]:
+    """The derivative of joining towards one part: the gradient's slice."""
+    place = (slice(None),) * axis + (here,)
+    return lambda g, y: g[place]
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Joined along a new axis `dim`; all shapes must agree."""
+    """Joined along a new axis `dim`; all shapes must agree.
+
+    >>> stack([ones(2), zeros(2)])
+    tensor([[1., 1.],
+            [0., 0.]])
+    """
     if len({t.shape for t in tensors}) > 1:
         raise ValueError(f"stack() needs equal shapes, not {[t.shape for t in tensors]}")
     return cat([t.unsqueeze(dim) for t in tensors], dim)
 
 
+# --- tensors from nothing -------------------------------------------------------------------------
+
+
 def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor holding a copy of `data`: a number, nested lists, or an array."""
+    """A tensor holding a copy of `data`: a number, nested lists, or an array.
+
+    >>> tensor([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
     return Tensor(data, requires_grad, dtype)
 
 
-def _filled(fill: Callable[..., Any]) -> Callable[..., Tensor]:
-    def make(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-        """A tensor of size (2, 3) for `make(2, 3)` or `make((2, 3))`; float32 by default."""
-        return Tensor(fill(_sizes(size), _supported(dtype or float32)), requires_grad)
+def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of size (2, 3) for `zeros(2, 3)` or `zeros((2, 3))`; float32 by default.
 
-    return make
+    >>> zeros(2)
+    tensor([0., 0.])
+    """
+    array = np.zeros(checks.sizes(size), checks.supported_dtype(dtype or float32))
+    return Tensor(array, requires_grad)
 
 
-zeros, ones, randn = _filled(np.zeros), _filled(np.ones), _filled(generator.standard_normal)
+def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones, of a size as in `zeros`.
+
+    >>> ones(1, 2)
+    tensor([[1., 1.]])
+    """
+    array = np.ones(checks.sizes(size), checks.supported_dtype(dtype or float32))
+    return Tensor(array, requires_grad)
+
+
+def randn(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Drawn from the normal distribution of mean 0 and variance 1; of a size as in `zeros`.
+
+    >>> randn(2, 3).shape
+    (2, 3)
+    """
+    dtype = checks.supported_dtype(dtype or float32)
+    return Tensor(generator.standard_normal(checks.sizes(size), dtype), requires_grad)
 
 
 def arange(
-    start: float, end: float | None = None, step: float = 1, *, dtype: Any = None,
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
     requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
-    """start, start + step, … below `end`; `arange(n)` counts from 0. int64 if all are integers."""
-    start, end = (0, start) if end is None else (start, end)
+) -> Tensor:
+    """start, start + step, … below `end`; `arange(n)` counts from 0. int64 if all are integers.
+
+    >>> arange(3)
+    tensor([0, 1, 2])
+    >>> arange(1, 2, 0.5)
+    tensor([1.0000, 1.5000])
+    """
+    if end is None:
+        start, end = 0, start
     if step == 0 or (end - start) * step < 0:
         raise ValueError(f"arange: steps of {step} do not lead from {start} to {end}")
-    integers = all(isinstance(v, int) for v in (start, end, step))
+    integers = all(isinstance(value, int) for value in (start, end, step))
     values = np.arange(start, end, step, dtype=int64 if integers else float64)
     return Tensor(values, requires_grad, dtype or (int64 if integers else float32))

@@ -11,7 +11,6 @@ import weakref
 
 import numpy as np
 import pytest
-from gradcheck import gradcheck, gradgradcheck
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -19,6 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from oracle import array
 
 import tinygrad_bn as tg
+from tinygrad_bn.autograd import gradcheck, gradgradcheck
 
 DTYPES = ["bool", "int64", "float32", "float64"]
 NAN, INF = np.nan, np.inf

@@ -7,11 +7,11 @@ import re
 
 import numpy as np
 import pytest
-from gradcheck import gradcheck, gradgradcheck
 from numpy.testing import assert_array_equal
 from oracle import normal_leaf
 
 import tinygrad_bn as tg
+from tinygrad_bn.autograd import gradcheck, gradgradcheck
 from tinygrad_bn.tensor import record
 
 

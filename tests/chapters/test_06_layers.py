@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from gradcheck import gradcheck, gradgradcheck
 from models import define_nested
 from oracle import assert_close, assert_same_as_torch, normal, normal_leaf
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn
+from tinygrad_bn.autograd import gradcheck, gradgradcheck
 
 F = tg.nn.functional
 

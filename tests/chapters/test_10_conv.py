@@ -4,12 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from gradcheck import gradcheck, gradgradcheck
 from layouts import ANY_LAYOUT
 from oracle import around, assert_close, assert_same_as_torch, normal
 
 import tinygrad_bn as tg
-from tinygrad_bn.conv import conv2d_naive
+from tinygrad_bn.autograd import gradcheck, gradgradcheck
+from tinygrad_bn.kernels.plain import conv2d_naive
 
 F = tg.nn.functional
 TORCH_WARNING = "ignore:Using padding='same' with even kernel"  # it warns of a copy, no more
@@ -30,7 +30,11 @@ CONVOLUTIONS = {
     "valid": ((2, 3, 5, 6), (4, 3, 3, 2), {"padding": "valid"}),
     "same, odd kernel": ((2, 3, 5, 6), (4, 3, 3, 5), {"padding": "same"}),
     "same, even kernel": ((2, 3, 5, 6), (4, 3, 2, 4), {"padding": "same"}),
-    "same, even kernel, dilated": ((1, 2, 6, 7), (2, 2, 2, 4), {"padding": "same", "dilation": 3}),
+    "same, even kernel, dilated": (
+        (1, 2, 6, 7),
+        (2, 2, 2, 4),
+        {"padding": "same", "dilation": 3},
+    ),
     "dilation": ((2, 3, 8, 9), (4, 3, 3, 3), {"dilation": 2}),
     "dilation pair": ((2, 3, 8, 9), (4, 3, 3, 2), {"dilation": (3, 1)}),
     "groups of few channels": ((2, 4, 6, 5), (6, 2, 3, 3), {"groups": 2}),
@@ -81,7 +85,12 @@ def test_convolution_of_a_worked_example(convolve):
 def test_convolution_is_its_definition(x_shape, w_shape, options):
     x, w, b = normal(*x_shape), normal(*w_shape, seed=1), normal(w_shape[0], seed=2)
     for bias in (b, None):
-        y = F.conv2d(tg.tensor(x), tg.tensor(w), bias if bias is None else tg.tensor(b), **options)
+        y = F.conv2d(
+            tg.tensor(x),
+            tg.tensor(w),
+            bias if bias is None else tg.tensor(b),
+            **options,
+        )
         assert_close(y.numpy(), by_definition(x, w, bias, **options))
 
 
@@ -118,7 +127,8 @@ def test_first_and_second_derivatives_of_convolution_are_difference_quotients(
 
 
 @pytest.mark.parametrize(
-    ("channels", "groups", "stride"), [(16, 1, 1), (16, 4, 1), (1, 1, 1), (3, 3, 2), (40, 1, 1)]
+    ("channels", "groups", "stride"),
+    [(16, 1, 1), (16, 4, 1), (1, 1, 1), (3, 3, 2), (40, 1, 1)],
 )
 def test_many_images_and_their_gradients_are_those_of_each_image_alone(channels, groups, stride):
     """70 images need several pieces of im2col memory, and the last piece is a short one."""
@@ -154,7 +164,11 @@ def test_the_gradient_of_one_input_alone_is_what_it_is_among_the_others(asking):
 
 def test_float32_loses_no_more_than_its_rounding():
     """576 products a sum, of numbers of size 1: errors of some 1e-7 each, adding up randomly."""
-    x, w, g = normal(4, 64, 14, 14), normal(8, 64, 3, 3, seed=1), normal(4, 8, 12, 12, seed=2)
+    x, w, g = (
+        normal(4, 64, 14, 14),
+        normal(8, 64, 3, 3, seed=1),
+        normal(4, 8, 12, 12, seed=2),
+    )
     results = []
     for dtype in (np.float64, np.float32):
         inputs = [tg.Tensor(a.astype(np.float32).astype(dtype), True) for a in (x, w)]
@@ -183,7 +197,10 @@ def test_a_result_is_not_overwritten_by_the_next_call():
     for seed in range(4):
         x = tg.tensor(normal(20, 4, 16, 16, seed=seed), requires_grad=True)
         y = F.max_pool2d(F.conv2d(x, w, padding=1), 2)
-        arrays = [y.data, *(g.data for g in tg.grad(y, (x, w), tg.tensor(normal(*y.shape))))]
+        arrays = [
+            y.data,
+            *(g.data for g in tg.grad(y, (x, w), tg.tensor(normal(*y.shape)))),
+        ]
         kept.append((arrays, [a.copy() for a in arrays]))
     for arrays, copies in kept:
         for array, copy in zip(arrays, copies, strict=True):
@@ -247,7 +264,10 @@ def test_dtypes_are_kept_and_inputs_left_alone(function, dtype):
 )
 def test_one_image_without_a_batch_is_a_batch_of_one(function):
     x = normal(3, 6, 7)
-    single, batch = tg.tensor(x, requires_grad=True), tg.tensor(x[None], requires_grad=True)
+    single, batch = (
+        tg.tensor(x, requires_grad=True),
+        tg.tensor(x[None], requires_grad=True),
+    )
     y, expected = function(single), function(batch)
     assert y.ndim == 3
     assert_close(y.detach().numpy(), expected.detach().numpy()[0])
@@ -257,7 +277,14 @@ def test_one_image_without_a_batch_is_a_batch_of_one(function):
     assert_close(single.grad.numpy(), batch.grad.numpy()[0])
 
 
-def conv(x=(1, 4, 5, 5), w=(2, 4, 3, 3), b=None, x_dtype="float32", w_dtype="float32", **options):
+def conv(
+    x=(1, 4, 5, 5),
+    w=(2, 4, 3, 3),
+    b=None,
+    x_dtype="float32",
+    w_dtype="float32",
+    **options,
+):
     bias = None if b is None else tg.zeros(*b)
     return F.conv2d(tg.zeros(*x, dtype=x_dtype), tg.zeros(*w, dtype=w_dtype), bias, **options)
 
@@ -325,11 +352,20 @@ POOLINGS = {
     "overlap, rectangles": ((2, 3, 7, 9), {"kernel_size": (2, 4), "stride": (1, 3)}),
     "gaps": ((2, 3, 9, 9), {"kernel_size": 2, "stride": 4}),
     "padding": ((2, 3, 5, 5), {"kernel_size": 3, "stride": 2, "padding": 1}),
-    "padding pair": ((2, 3, 5, 5), {"kernel_size": (2, 4), "stride": 1, "padding": (0, 2)}),
+    "padding pair": (
+        (2, 3, 5, 5),
+        {"kernel_size": (2, 4), "stride": 1, "padding": (0, 2)},
+    ),
     "overlap that leaves a rest": ((2, 3, 7, 8), {"kernel_size": 3, "stride": 2}),
     "gaps, padding": ((1, 2, 5, 5), {"kernel_size": 2, "stride": 3, "padding": 1}),
-    "padding that leaves a rest": ((2, 2, 6, 7), {"kernel_size": 4, "stride": 3, "padding": 2}),
-    "kernel larger than the image": ((1, 2, 2, 3), {"kernel_size": 4, "stride": 3, "padding": 2}),
+    "padding that leaves a rest": (
+        (2, 2, 6, 7),
+        {"kernel_size": 4, "stride": 3, "padding": 2},
+    ),
+    "kernel larger than the image": (
+        (1, 2, 2, 3),
+        {"kernel_size": 4, "stride": 3, "padding": 2},
+    ),
     "whole image": ((2, 3, 4, 5), {"kernel_size": (4, 5)}),
     "one pixel": ((2, 3, 4, 5), {"kernel_size": 1}),
     "no images": ((0, 3, 4, 4), {"kernel_size": 2}),
@@ -364,7 +400,9 @@ def pool_by_definition(reduce, fill, x, kernel_size, stride=None, padding=0, dil
 
 
 @pytest.mark.parametrize(
-    ("shape", "options"), POOLINGS_WITH_DILATION.values(), ids=POOLINGS_WITH_DILATION.keys()
+    ("shape", "options"),
+    POOLINGS_WITH_DILATION.values(),
+    ids=POOLINGS_WITH_DILATION.keys(),
 )
 def test_max_pooling_is_the_maximum_of_each_window(shape, options):
     x = normal(*shape) - 3  # mostly below the zero that padding must not win with
@@ -389,7 +427,9 @@ def test_padding_counts_in_the_mean():
 
 
 @pytest.mark.parametrize(
-    ("shape", "options"), POOLINGS_WITH_DILATION.values(), ids=POOLINGS_WITH_DILATION.keys()
+    ("shape", "options"),
+    POOLINGS_WITH_DILATION.values(),
+    ids=POOLINGS_WITH_DILATION.keys(),
 )
 def test_max_pooling_and_its_gradient_are_pytorchs(torch, shape, options):
     assert_same_as_torch(
@@ -506,10 +546,20 @@ def test_pooling_passes_on_infinities_and_nan(corner):
         ((1, 1, 1, 4, 4), {"kernel_size": 2}, ValueError, r"\(1, 1, 1, 4, 4\)"),
         ((1, 1, 4, 4), {"kernel_size": 0}, ValueError, "kernel_size.*0"),
         ((1, 1, 4, 4), {"kernel_size": (2, -1)}, ValueError, "kernel_size.*-1"),
-        ((1, 1, 4, 4), {"kernel_size": 2.5}, (TypeError, ValueError), r"kernel_size.*2\.5"),
+        (
+            (1, 1, 4, 4),
+            {"kernel_size": 2.5},
+            (TypeError, ValueError),
+            r"kernel_size.*2\.5",
+        ),
         ((1, 1, 4, 4), {"kernel_size": 5}, ValueError, r"(?=.*\(5, 5\))(?=.*\(4, 4\))"),
         ((1, 1, 4, 4), {"kernel_size": 2, "stride": 0}, ValueError, "stride.*0"),
-        ((1, 1, 4, 4), {"kernel_size": 2, "padding": 2}, ValueError, "padding 2.*half"),
+        (
+            (1, 1, 4, 4),
+            {"kernel_size": 2, "padding": 2},
+            ValueError,
+            r"padding \(2, 2\).*half",
+        ),
         ((1, 1, 4, 4), {"kernel_size": 2, "padding": -1}, ValueError, "padding.*-1"),
     ],
 )

@@ -5,12 +5,12 @@ import copy
 import numpy as np
 import pytest
 from bn_checks import composed, cotangents_for, fused, inputs_for, layer_for, second_derivatives
-from gradcheck import gradcheck, gradgradcheck
 from layouts import ANY_LAYOUT
 from oracle import around, assert_all_close, assert_close, assert_same_as_torch, leaf, normal
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn
+from tinygrad_bn.autograd import gradcheck, gradgradcheck
 
 F = tg.nn.functional
 SHAPES = [(5, 3), (2, 3), (4, 3, 5), (1, 3, 4), (3, 4, 2, 5), (1, 2, 3, 3), (6, 1)]

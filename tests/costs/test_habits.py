@@ -1,97 +1,144 @@
-"""What the package promises about itself: its order, its size, its imports, its manners."""
+"""What the package promises about itself: its order, its size, its density, imports and manners.
 
-import ast
+Measured is code: docstrings, comments and blank lines are free. How wide lines are and how they are
+broken, `ruff format` decides, which the continuous integration runs.
+"""
+
 import re
 import sys
-from pathlib import Path
 
 import pytest
+import source
 from programs import answer, start
 
-import tinygrad_bn
-
-PACKAGE = Path(tinygrad_bn.__file__).parent
-FILES = sorted(PACKAGE.glob("*.py"))
-
-
-def reading_order():
-    """The list of files in the package's docstring: "… reading order: engine, tensor, …"."""
-    listed = re.search(r"reading order: ([\w,\s]+)\.", tinygrad_bn.__doc__)
-    assert listed, "the package's docstring no longer lists its files in reading order"
-    return re.split(r",\s*", listed[1].strip())
+FILES = source.files()
+ORDER = source.reading_order()
+FACES = {"__init__", "autograd", "nn/__init__", "nn/functional", "optim/__init__"}
+TOKENS = {"root": 28_000, "kernels": 7_500, "extras": 12_000}
+TOKENS_A_LINE, TOKENS_IN_ONE_LINE, LINES_OF_A_FUNCTION = 10, 30, 40
+every_file = pytest.mark.parametrize("name", FILES)
 
 
-def imported_files(source):
-    """The package's own files that a source text imports, wherever in it the import stands."""
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom):
-            module = (node.module or "").split(".")
-            if node.level == 0 and module[0] == "tinygrad_bn":
-                module = module[1:] or [""]
-            elif node.level == 0:
-                continue
-            found |= {module[0]} if module[0] else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            parts = [alias.name.split(".") for alias in node.names]
-            found |= {[*part, "__init__"][1] for part in parts if part[0] == "tinygrad_bn"}
-    return found
+# --- the order --------------------------------------------------------------------------------
+
+
+def test_every_file_is_in_the_reading_order_once_or_is_a_face():
+    assert sorted([*ORDER, *FACES]) == sorted(source.root_files())
+
+
+@pytest.mark.parametrize("number", range(len(ORDER)))
+def test_a_file_opens_with_its_number_and_imports_only_files_before_it_and_kernels(number):
+    name, chapter = ORDER[number], source.chapter_numbers(ORDER)[number]
+    assert FILES[name].startswith(f'"""[{chapter}] ')
+    found = source.imported(name, FILES[name], FILES)
+    own = {other for other in found if not other.endswith(".") and other != "kernels/__init__"}
+    later = {other for other in own - set(ORDER[:number]) if source.storey(other) != "kernels"}
+    assert not later, f"{name}.py imports {later}, which come later"
+
+
+@pytest.mark.parametrize("name", source.files("kernels"))
+def test_a_kernel_imports_numpy_the_standard_library_and_other_kernels(name):
+    found = source.imported(name, FILES[name], FILES)
+    others = {other for other in found if source.storey(other) != "kernels"}
+    assert not {other for other in others if other.rstrip(".") not in {"numpy", *STANDARD}}
+
+
+STANDARD = sys.stdlib_module_names
+
+
+@every_file
+def test_nothing_imports_an_extra(name):
+    found = source.imported(name, FILES[name], FILES)
+    own = source.storey(name) == "extras"
+    assert own or not {other for other in found if source.storey(other) == "extras"}
 
 
 def test_the_search_for_imports_finds_every_kind():
-    source = """
+    text = """
 from .a import x
 from . import b, c as d
-from tinygrad_bn.e import y
+from .. import top
+from ..sub.e import y
 from tinygrad_bn import f
 import tinygrad_bn.g as h, numpy
-import tinygrad_bn
 from numpy import z
 def function():
     from .i.j import k
 if TYPE_CHECKING:
-    from .l import m
+    from ..sub import l
 """
-    assert imported_files(source) == {*"abcefgil", "__init__"}
+    known = ["here/a", "here/b", "here/c", "top", "sub/e", "sub/__init__", "sub/l", "f", "g"]
+    known += ["here/i/j", "__init__"]
+    found = source.imported("here/this", text, known)
+    assert found == {*known, "numpy."} - {"sub/__init__", "__init__"}
 
 
-def test_every_file_is_in_the_reading_order_once():
-    assert sorted([*reading_order(), "__init__"]) == [path.stem for path in FILES]
+def test_a_folder_is_one_chapter():
+    assert source.chapter_numbers(["a", "b/x", "b/y", "c"]) == ["1", "2a", "2b", "3"]
 
 
-@pytest.mark.parametrize("number", range(len(FILES) - 1))
-def test_a_file_imports_only_files_before_it_and_opens_with_its_number(number):
-    order = reading_order()
-    source = (PACKAGE / f"{order[number]}.py").read_text()
-    later = imported_files(source) - set(order[:number])
-    assert not later, f"{order[number]}.py imports {later}, which come later"
-    assert source.splitlines()[0].startswith(f'"""[{number + 1}] ')
+# --- size and density -------------------------------------------------------------------------
 
 
-def test_the_package_is_short_enough_to_read():
-    lines = {path.name: path.read_text().count("\n") for path in FILES}
-    assert sum(lines.values()) <= 2500, lines
+@pytest.mark.parametrize("storey", TOKENS)
+def test_a_storey_is_no_larger_than_its_walls(storey):
+    counts = {
+        name: source.code_tokens(text).total()
+        for name, text in FILES.items()
+        if source.storey(name) == storey
+    }
+    assert sum(counts.values()) <= TOKENS[storey], counts
 
 
-def test_no_line_is_longer_than_100_columns():
-    too_long = [
-        f"{path.name}:{number}"
-        for path in FILES
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        if len(line) > 100
-    ]
-    assert not too_long
+@every_file
+def test_lines_are_not_dense(name):
+    tokens = source.code_tokens(FILES[name])
+    dense = {line: count for line, count in tokens.items() if count > TOKENS_IN_ONE_LINE}
+    assert not dense
+    assert tokens.total() <= TOKENS_A_LINE * len(tokens), tokens.total() / len(tokens)
 
 
-def test_no_function_is_longer_than_a_page():
-    functions = [
-        (path.name, node.name, node.end_lineno - node.lineno + 1)
-        for path in FILES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
-    assert len(functions) > 100  # the search works
-    assert [found for found in functions if found[2] > 60] == []
+@every_file
+def test_functions_are_short(name):
+    assert [f for f in source.functions(FILES[name]) if f[1] > LINES_OF_A_FUNCTION] == []
+
+
+@every_file
+def test_the_formatter_is_never_switched_off(name):
+    assert not re.search(r"#\s*(fmt|yapf):", FILES[name])
+
+
+def test_what_is_measured_is_code():
+    text = '''"""A docstring, of several
+lines."""
+
+x = 1  # four tokens? three
+
+
+def f(a, b=2):
+    """Another."""
+    # a comment
+    text = """a string
+    of two lines"""
+
+    return a + g(
+        b,
+    )
+'''
+    assert source.code_tokens(text) == {4: 3, 7: 10, 10: 3, 13: 5, 14: 2, 15: 1}
+    assert list(source.functions(text)) == [("f", 4)]
+
+
+# --- docstrings -------------------------------------------------------------------------------
+
+
+@every_file
+def test_every_public_class_function_and_method_has_a_docstring(name):
+    found = source.public_definitions(FILES[name])
+    assert [definition for definition, docstring in found.items() if not docstring] == []
+
+
+# --- manners ----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +167,8 @@ def test_importing_the_package_is_quick_for_it_brings_little_of_the_standard_lib
 def test_no_file_mentions_the_machine_it_was_written_on():
     path_of_a_machine = re.compile(r"/(?:home|Users|root|tmp|work|mnt)/|\b[A-Z]:\\\\?\w")
     assert path_of_a_machine.findall(r"/home/me, C:\Users") == ["/home/", "C:\\U"]
-    texts = [*FILES, *PACKAGE.glob("**/*.md"), PACKAGE / "py.typed"]
-    found = {path.name: path_of_a_machine.findall(path.read_text()) for path in texts}
+    texts = FILES | {
+        path.name: path.read_text(encoding="utf-8") for path in source.PACKAGE.glob("**/*.md")
+    }
+    found = {name: path_of_a_machine.findall(text) for name, text in texts.items()}
     assert not any(found.values()), found

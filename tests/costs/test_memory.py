@@ -73,3 +73,39 @@ print((status("VmHWM") - before) / 1024)
         name: answer(start(TRAINING + program.format(mode=mode))) for name, mode in modes.items()
     }
     assert peaks["no_grad"] < 0.6 * peaks["recording"], peaks
+
+
+AT_MOST = 300  # MB that stay resident
+
+
+@needs_glibc
+@pytest.mark.parametrize("megabytes", [1, 16, 60, 160])
+def test_what_is_kept_of_freed_memory_is_bounded(megabytes):
+    """2 GB in arrays of one size, with something small that stays, made last."""
+    program = f"""
+large = [tg.ones({megabytes} << 18) for _ in range(2048 // {megabytes})]
+small = tg.ones(100)
+before = status("VmRSS")
+del large
+print(json.dumps([before / 1024, status("VmRSS") / 1024]))
+"""
+    before, after = answer(start(TRAINING + program))
+    assert before > 1900
+    assert after < AT_MOST
+
+
+@needs_glibc
+def test_after_one_large_batch_little_is_kept():
+    """Two gigabytes at the same time, for one step."""
+    before, after = answer(
+        start(
+            TRAINING
+            + """
+train(64, 3)
+train(8192, 1)
+print(json.dumps([status("VmHWM") / 1024, status("VmRSS") / 1024]))
+"""
+        )
+    )
+    assert before > 1900
+    assert after < AT_MOST

@@ -49,12 +49,15 @@ FAILED = re.compile(r"(?:FAILED|ERROR) (?:tests/)?([^\[\s]+(?:\[.*?\](?= - |$))?
 FIRST = {
     "kernels": ["properties/test_kernels.py"],
     "convolution": ["chapters/test_10_conv.py"],
+    "window": ["chapters/test_10_conv.py"],
     "pooling": ["chapters/test_10_conv.py"],
     "normalization": ["chapters/test_11_batchnorm.py", "properties/test_bn_properties.py"],
     "elementwise": ["chapters/test_03_tensor.py", "chapters/test_06_layers.py"],
-    "reductions": ["chapters/test_03_tensor.py"],
-    "memory": ["chapters/test_03_tensor.py"],
-    "optim": ["chapters/test_08_optim.py"],
+    "products": ["chapters/test_03_tensor.py", "chapters/test_06_layers.py"],
+    "engine": ["chapters/test_01_node.py"],
+    "tensor": ["chapters/test_03_in_place.py", "chapters/test_03_printing.py"],
+    "module": ["chapters/test_05_hooks.py"],
+    "optim": ["chapters/test_08_optim.py", "chapters/test_08_optimizer.py"],
 }
 
 # Each run is a fork of one process that has imported what is slow to import, but not the package.

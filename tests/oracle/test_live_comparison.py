@@ -12,7 +12,6 @@ import drawn
 import numpy as np
 import pytest
 from drawn import ANY, GENERIC, POSITIVE, arrays, both, mostly_float64, shapes
-from gradcheck import gradgradcheck
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from layouts import ANY_LAYOUT
@@ -20,6 +19,7 @@ from oracle import around, assert_close, normal
 from pytorch import torch
 
 import tinygrad_bn as tg
+from tinygrad_bn.autograd import gradgradcheck
 
 pytestmark = [
     pytest.mark.torch,

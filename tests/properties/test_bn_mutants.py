@@ -14,10 +14,16 @@ import pytest
 from bn_checks import norms
 
 import tinygrad_bn as tg
-from tinygrad_bn import batchnorm, nn
+from tinygrad_bn import batchnorm, kernels, nn
 
 CHECKS = bn_checks.checks()
-OWNERS = {"tg": tg, "functional": tg.nn.functional, "batchnorm": batchnorm, "layer": nn.BatchNorm1d}
+OWNERS = {
+    "tg": tg,
+    "functional": tg.nn.functional,
+    "batchnorm": batchnorm,
+    "kernels": kernels,
+    "layer": nn.BatchNorm1d,
+}
 
 
 def put(patch, where, make):
@@ -50,28 +56,34 @@ def failed_by(where, make):
 # --- ways to be wrong: where, and what is made of the function that stands there ------------------
 
 
+def rows_of(x):
+    """(N, C, …) as (m, C)."""
+    return np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
+
+
 def gradient(d_x):
     """Another ∂x, worked out from g, x̂, s = γ/√(σ² + ε) and 1/√(σ² + ε)."""
 
-    def make(closed_form):
-        def wrong(g, x, mean, inv_std, gamma, to_x=True):
-            x_hat = ((x - mean) * inv_std).T
-            dx = d_x(g.T, x_hat, (gamma * inv_std)[:, 0], inv_std[:, 0])
-            return dx.T.copy(), *closed_form(g, x, mean, inv_std, gamma, to_x)[1:]
+    def make(right):
+        def wrong(g, x, mean, inv_std, gamma, to_x):
+            x_hat = (rows_of(x) - mean) * inv_std
+            dx = d_x(rows_of(g), x_hat, gamma * inv_std, inv_std)
+            dx = np.moveaxis(dx.reshape(np.moveaxis(x, 1, -1).shape), -1, 1)
+            return dx.copy(), *right(g, x, mean, inv_std, gamma, to_x)[1:]
 
         return wrong
 
-    return "batchnorm.closed_form", make
+    return "kernels.batch_norm_gradients", make
 
 
 def bracket(g, x_hat):
     return g - g.mean(0) - x_hat * (g * x_hat).mean(0)
 
 
-def d_gamma_of_centred(closed_form):
-    def wrong(g, x, mean, inv_std, gamma, to_x=True):
-        dx, d_gamma, d_beta = closed_form(g, x, mean, inv_std, gamma, to_x)
-        return dx, d_gamma / inv_std[:, 0], d_beta
+def d_gamma_of_centred(right):
+    def wrong(g, x, mean, inv_std, gamma, to_x):
+        dx, d_gamma, d_beta = right(g, x, mean, inv_std, gamma, to_x)
+        return dx, d_gamma / inv_std, d_beta
 
     return wrong
 
@@ -100,8 +112,8 @@ def output(y):
         def wrong(x, weight, bias, eps=1e-5):
             axes = bn_checks.batch_axes(x.shape)
             moments = x.mean(axes, keepdim=True), x.var(axes, 0, keepdim=True)
-            gamma = 1.0 if weight is None else batchnorm.per_channel(weight, x)
-            beta = 0.0 if bias is None else batchnorm.per_channel(bias, x)
+            gamma = 1.0 if weight is None else batchnorm.per_channel(weight, x.ndim)
+            beta = 0.0 if bias is None else batchnorm.per_channel(bias, x.ndim)
             return y(x, *moments, gamma, beta, eps), *train(x, weight, bias, eps)[1:]
 
         return wrong
@@ -290,7 +302,7 @@ MUTANTS = {
         gradient(lambda g, x_hat, s, inv_std: inv_std * bracket(g, x_hat)),
         {QUOTIENTS, FORMS},
     ),
-    "∂γ without 1/σ": (("batchnorm.closed_form", d_gamma_of_centred), {QUOTIENTS, FORMS}),
+    "∂γ without 1/σ": (("kernels.batch_norm_gradients", d_gamma_of_centred), {QUOTIENTS, FORMS}),
     "six equations without ∂μ": (("batchnorm.six_equations", without_d_mean), {FORMS}),
     "statistics detached in the second derivative": (
         ("batchnorm.batch_norm_composed", composed_detached),

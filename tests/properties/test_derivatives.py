@@ -6,10 +6,10 @@ options in combination; and empty inputs.
 
 import numpy as np
 import pytest
-from gradcheck import gradcheck, gradgradcheck
 from oracle import normal
 
 import tinygrad_bn as tg
+from tinygrad_bn.autograd import gradcheck, gradgradcheck
 
 LAYERS = {
     "Linear": (lambda nn: nn.Linear(3, 2), (2, 3)),

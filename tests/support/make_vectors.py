@@ -240,7 +240,10 @@ def conv():
     ):  # fmt: skip
         if o["padding"] == "same" and o["stride"]:
             continue
-        shapes = {"x": (2, 4, 5, 6), "w": (4, 4 // (o["groups"] or 1), *w[o.pop("kernel")])}
+        shapes = {
+            "x": (2, 4, 5, 6),
+            "w": (4, 4 // (o["groups"] or 1), *w[o.pop("kernel")]),
+        }
         bias = {"b": (4,)} if o.pop("bias") else {}
         code = call("F.conv2d", "x", "w", *bias, **o)
         # every option meets both kinds of image in turn
@@ -252,9 +255,24 @@ def conv():
     yield function("F.conv2d(x, w, b, 2, 3, 1)", x=(1, 1, 2, 9), w=(1, 1, 5, 4), b=(1,))
     for code, x, weight, bias in [
         ("nn.Conv2d(3, 4, 3)", (2, 3, 5, 4), (4, 3, 3, 3), True),
-        ("nn.Conv2d(4, 6, (2, 3), (2, 1), (1, 2), (1, 2), 2)", (2, 4, 5, 5), (6, 2, 2, 3), True),
-        ("nn.Conv2d(2, 4, 3, padding='same', groups=2, bias=False)", (2, 2, 4, 3), (4, 1, 3, 3), 0),
-        ("nn.Conv2d(1, 2, (3, 1), stride=2, padding=(1, 0))", (1, 5, 4), (2, 1, 3, 1), True),
+        (
+            "nn.Conv2d(4, 6, (2, 3), (2, 1), (1, 2), (1, 2), 2)",
+            (2, 4, 5, 5),
+            (6, 2, 2, 3),
+            True,
+        ),
+        (
+            "nn.Conv2d(2, 4, 3, padding='same', groups=2, bias=False)",
+            (2, 2, 4, 3),
+            (4, 1, 3, 3),
+            0,
+        ),
+        (
+            "nn.Conv2d(1, 2, (3, 1), stride=2, padding=(1, 0))",
+            (1, 5, 4),
+            (2, 1, 3, 1),
+            True,
+        ),
     ]:
         state = {"weight": weight} | ({"bias": weight[:1]} if bias else {})
         yield layer(code, x, **state)
@@ -274,7 +292,12 @@ def pooling():
         else:
             yield layer(call("nn.MaxPool2d", **o), shape, shape, modes=["train", "eval"])
     for o in covering(
-        2, shape=shapes, kernel_size=kernels, stride=strides, padding=paddings, form=["F", "nn"]
+        2,
+        shape=shapes,
+        kernel_size=kernels,
+        stride=strides,
+        padding=paddings,
+        form=["F", "nn"],
     ):
         shape, form = o.pop("shape"), o.pop("form")
         if form == "F":
@@ -373,7 +396,13 @@ def functions():
         yield function(f"F.{name}(10 * x)", x=(3, 4))
         yield layer(f"nn.{module}()", (3, 4), (3, 4), modes=["train", "eval"])
     for name, module in [("softmax", "Softmax"), ("log_softmax", "LogSoftmax")]:
-        for shape, dim in [((5,), 0), ((3, 4), 0), ((3, 4), 1), ((2, 3, 2), 1), ((2, 3, 2), -1)]:
+        for shape, dim in [
+            ((5,), 0),
+            ((3, 4), 0),
+            ((3, 4), 1),
+            ((2, 3, 2), 1),
+            ((2, 3, 2), -1),
+        ]:
             yield function(f"F.{name}(x, dim={dim})", x=shape)
             yield layer(f"nn.{module}({dim})", shape)
         yield function(f"F.{name}(30 * x, 1)", x=(3, 4))
@@ -394,13 +423,17 @@ def functions():
 
 
 def tensors():
-    for shapes in [((2, 3), (2, 3)), ((2, 1), (1, 3)), ((), (2, 3)), ((3,), (2, 3)), ((), ())]:
+    for shapes in [
+        ((2, 3), (2, 3)),
+        ((2, 1), (1, 3)),
+        ((), (2, 3)),
+        ((3,), (2, 3)),
+        ((), ()),
+    ]:
         for code in ["a + p", "a - p", "a * p", "a / p", "p ** a"]:
             yield function(code, a=shapes[0], p=shapes[1])
-    for (
-        code
-    ) in each("""1 + a; 2 - a; a - 2; 3 * a; a / 4; 2 / p; p ** 2.5; 2 ** a; a ** 2; a ** 3; -a;
-    abs(a); a.abs(); a.exp(); p.log(); p.sqrt(); a.tanh(); a.sigmoid(); a.relu(); a.clone();
+    for code in each("""1 + a; 2 - a; a - 2; 3 * a; a / 4; 2 / p; p ** 2.5; 2 ** a; a ** 2; a ** 3;
+    -a; abs(a); a.abs(); a.exp(); p.log(); p.sqrt(); a.tanh(); a.sigmoid(); a.relu(); a.clone();
     a.clamp(-0.5, 0.5); a.clamp(min=0.1); a.clamp(max=0.3); a.T; a.transpose(0, 1); a.permute(1, 0);
     a.reshape(3, 2); a.reshape(-1); a.flatten(); a.unsqueeze(1); a.unsqueeze(-1).squeeze(-1);
     a.squeeze(); a.expand(4, 2, 3); a[0]; a[:, 1:]; a[..., -1]; a[:, None]; a[::2, [0, 2, 2]];
@@ -446,7 +479,10 @@ def sgd():
         " {'params': p[1], 'momentum': 0, 'maximize': True}], 0.1, 0.9, weight_decay=0.01)"
     )
     late = optimizer("optim.SGD(p, 0.1, 0.9, 0.5, 0.01)")
-    del late["given"]["g1 0"], late["given"]["g0 2"]  # its momentum starts later, or stands still
+    del (
+        late["given"]["g1 0"],
+        late["given"]["g0 2"],
+    )  # its momentum starts later, or stands still
     yield late
 
 
@@ -496,7 +532,14 @@ def corners():
             layer("nn.BatchNorm2d(2)", images, images, **both, **once, **norm),
         ):
             yield case | ({"empty batch in training": True} if n == 0 else {})
-        for name in ["ReLU()", "Sigmoid()", "Tanh()", "Softmax(1)", "LogSoftmax(-1)", "Flatten()"]:
+        for name in [
+            "ReLU()",
+            "Sigmoid()",
+            "Tanh()",
+            "Softmax(1)",
+            "LogSoftmax(-1)",
+            "Flatten()",
+        ]:
             yield layer(f"nn.{name}", (n, 3))
         yield layer("nn.Flatten()", (n, 2, 3, 1))
         yield layer("nn.Dropout(1.0)", (n, 3))
@@ -504,7 +547,12 @@ def corners():
         yield layer("nn.Conv2d(2, 3, 1)", pixel, weight=(3, 2, 1, 1), bias=(3,))
         yield layer("nn.Conv2d(2, 3, 3, 2, 1)", pixel, weight=(3, 2, 3, 3), bias=(3,))
         yield layer("nn.Conv2d(2, 3, 2, padding='same')", pixel, weight=(3, 2, 2, 2), bias=(3,))
-        for name in ["MaxPool2d(1)", "MaxPool2d(3, 1, 1)", "AvgPool2d(1)", "AvgPool2d(2, 2, 1)"]:
+        for name in [
+            "MaxPool2d(1)",
+            "MaxPool2d(3, 1, 1)",
+            "AvgPool2d(1)",
+            "AvgPool2d(2, 2, 1)",
+        ]:
             yield layer(f"nn.{name}", pixel)
     yield layer("nn.BatchNorm2d(2)", (1, 2, 1, 1), modes=["eval"], **once, **norm)
     yield layer("nn.BatchNorm2d(2)", (2, 2, 1, 1), **once, **norm)

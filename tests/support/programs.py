@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 
-def start(program, threads=None):
-    """A new interpreter that runs the program, with so many threads for BLAS."""
+def start(program, kernels=None):
+    """A new interpreter that runs the program, with the fast kernels or the plain ones."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS", "OMP", "GOTO"))}
-    if threads is not None:
-        kept["OPENBLAS_NUM_THREADS"] = str(threads)
+    if kernels is not None:
+        kept["TINYGRAD_BN_KERNELS"] = kernels
     pipe, command = subprocess.PIPE, [sys.executable, "-c", "import json\n" + program]
     return subprocess.Popen(command, env=kept, stdout=pipe, stderr=pipe, text=True)
 
@@ -26,7 +26,6 @@ def answer(process):
 
 
 TRAINING = """
-import threading
 import numpy as np, tinygrad_bn as tg
 from tinygrad_bn import nn
 from tinygrad_bn.nn.functional import cross_entropy

@@ -2,11 +2,21 @@
 
 from ..batchnorm import batch_norm
 from ..conv import avg_pool2d, conv2d, max_pool2d
-from ..losses import (
-    cross_entropy, dropout, linear, log_softmax, mse_loss, relu, sigmoid, softmax, tanh,
-)  # fmt: skip
+from ..layers import dropout, linear, relu, sigmoid, tanh
+from ..losses import cross_entropy, log_softmax, mse_loss, softmax
 
 __all__ = [
-    "avg_pool2d", "batch_norm", "conv2d", "cross_entropy", "dropout", "linear", "log_softmax",
-    "max_pool2d", "mse_loss", "relu", "sigmoid", "softmax", "tanh",
-]  # fmt: skip
+    "avg_pool2d",
+    "batch_norm",
+    "conv2d",
+    "cross_entropy",
+    "dropout",
+    "linear",
+    "log_softmax",
+    "max_pool2d",
+    "mse_loss",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]

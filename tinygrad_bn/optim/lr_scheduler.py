@@ -1,24 +1,77 @@
-"""[8] Learning-rate schedules: how large a step to take, as a function of the steps taken.
+"""[8c] Learning-rate schedules: how large a step to take, as a function of the steps taken.
 
-A schedule sets `group["lr"]` in an optimizer's groups: when made, and by `step()` after each step.
+Each schedule is a pure function of the step t; the class of the same name sets `group["lr"]` by it
+in an optimizer's groups: when made, and by `step()` after each step.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from ..tensor import check_positive, check_range
+from .. import checks
+from .optimizer import Optimizer
+
+__all__ = ["CosineAnnealingLR", "LRScheduler", "OneCycleLR", "StepLR"]
+
+# --- the schedules --------------------------------------------------------------------------------
+
+
+def step_decay(t: int, lr: float, step_size: int, gamma: float) -> float:
+    """lr · γ^⌊t / step_size⌋."""
+    return lr * gamma ** (t // step_size)
+
+
+def cosine_annealing(t: int, lr: float, T_max: int, eta_min: float) -> float:
+    """From lr at t = 0 down to eta_min at T_max, along half a cosine."""
+    return cosine(lr, eta_min, t / T_max)
+
+
+def one_cycle(
+    t: int,
+    values: Sequence[float],
+    top: float,
+    last: float,
+    between: Callable[..., float],
+) -> float:
+    """Through three values: the first at t = 0, the second at t = top, the third at t = last."""
+    first, peak, final = values
+    if t <= top:  # 1. up
+        return between(first, peak, t / top if top != 0 else 1.0)
+    return between(peak, final, (t - top) / (last - top) if last != top else 1.0)  # 2. down
+
+
+def cosine(a: float, b: float, done: float) -> float:
+    """From a (done = 0) to b (done = 1), slowly at both ends."""
+    return b + (a - b) / 2 * (1 + math.cos(math.pi * done))
+
+
+def straight(a: float, b: float, done: float) -> float:
+    """From a (done = 0) to b (done = 1), evenly."""
+    return a + (b - a) * done
+
+
+# --- the schedulers -------------------------------------------------------------------------------
 
 
 class LRScheduler:
-    """Base class. A subclass says in `get_lr` what each group's rate is at step `last_epoch`."""
+    """Base class. A subclass says in `get_lr` what each group's rate is at step `last_epoch`.
+
+    >>> class Halving(optim.lr_scheduler.LRScheduler):
+    ...     def get_lr(self):
+    ...         return [lr / 2**self.last_epoch for lr in self.base_lrs]
+    >>> schedule = Halving(optim.SGD([zeros(1)], lr=1.0))
+    >>> schedule.step(); schedule.get_last_lr()
+    [0.5]
+    """
 
     total_steps: float = math.inf
     get_lr: Callable[[], list[float]]
 
-    def __init__(self, optimizer: Any) -> None:
-        self.optimizer, self.last_epoch = optimizer, -1
-        self.base_lrs = [g.setdefault("initial_lr", g["lr"]) for g in optimizer.param_groups]
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.last_epoch = -1
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.step()
 
     def get_last_lr(self) -> list[float]:
@@ -26,6 +79,7 @@ class LRScheduler:
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def step(self) -> None:
+        """Go on to the next step, and set its rates."""
         if self.last_epoch >= self.total_steps:
             raise ValueError(f"the schedule's {self.total_steps} steps are over")
         self.last_epoch += 1
@@ -33,38 +87,44 @@ class LRScheduler:
             group["lr"] = lr
 
 
-def _each(value: float | list[float], groups: list[Any]) -> list[float]:
-    values = list(value) if isinstance(value, list | tuple) else [value] * len(groups)
-    if len(values) != len(groups):
-        raise ValueError(f"{values} are not one value for each of the {len(groups)} groups")
-    return values
-
-
 class StepLR(LRScheduler):
-    """Multiply the rate by gamma every step_size steps."""
+    """Multiply the rate by gamma every step_size steps; see `step_decay`.
 
-    def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1) -> None:
-        check_positive(step_size=step_size)
-        check_range(0, math.inf, gamma=gamma)
-        self.step_size, self.gamma = step_size, gamma
+    >>> schedule = optim.lr_scheduler.StepLR(optim.SGD([zeros(1)], lr=1.0), step_size=1, gamma=0.5)
+    >>> schedule.step(); schedule.get_last_lr()
+    [0.5]
+    """
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        checks.positive_integers(step_size=step_size)
+        checks.in_range(0, math.inf, gamma=gamma)
+        self.step_size = step_size
+        self.gamma = gamma
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
-        due = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
-        return [lr * self.gamma if due else lr for lr in self.get_last_lr()]
+        """The rates of this step."""
+        return [step_decay(self.last_epoch, lr, self.step_size, self.gamma) for lr in self.base_lrs]
 
 
 class CosineAnnealingLR(LRScheduler):
-    """lr_t = eta_min + (lr_0 − eta_min)·(1 + cos(π t / T_max)) / 2."""
+    """lr_t = eta_min + (lr_0 − eta_min)·(1 + cos(π t / T_max)) / 2.
 
-    def __init__(self, optimizer: Any, T_max: int, eta_min: float = 0.0) -> None:
-        check_positive(T_max=T_max)
-        self.T_max, self.eta_min = T_max, eta_min
+    >>> schedule = optim.lr_scheduler.CosineAnnealingLR(optim.SGD([zeros(1)], lr=1.0), T_max=2)
+    >>> schedule.step(); round(schedule.get_last_lr()[0], 6)
+    0.5
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+        checks.positive_integers(T_max=T_max)
+        self.T_max = T_max
+        self.eta_min = eta_min
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
-        height = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
-        return [self.eta_min + (base - self.eta_min) * height for base in self.base_lrs]
+        """The rates of this step."""
+        t = self.last_epoch
+        return [cosine_annealing(t, lr, self.T_max, self.eta_min) for lr in self.base_lrs]
 
 
 class OneCycleLR(LRScheduler):
@@ -72,51 +132,64 @@ class OneCycleLR(LRScheduler):
 
     The rise takes the fraction pct_start of the steps; the end is at the start's rate divided by
     final_div_factor. Momentum goes the other way, from max_momentum down to base_momentum and back
-    (cycle_momentum). total_steps may be given as epochs · steps_per_epoch.
+    (cycle_momentum). total_steps may be given as epochs · steps_per_epoch. max_lr, base_momentum
+    and max_momentum may be lists, with a value for each parameter group.
+
+    >>> optimizer = optim.SGD([zeros(1)], momentum=0.9)
+    >>> schedule = optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
+    >>> round(schedule.get_last_lr()[0], 6)
+    0.04
     """
 
     def __init__(
-        self, optimizer: Any, max_lr: float | list[float], total_steps: int | None = None,
-        epochs: int | None = None, steps_per_epoch: int | None = None, pct_start: float = 0.3,
-        anneal_strategy: str = "cos", cycle_momentum: bool = True,
-        base_momentum: float | list[float] = 0.85, max_momentum: float | list[float] = 0.95,
-        div_factor: float = 25.0, final_div_factor: float = 1e4,
-    ) -> None:  # fmt: skip
+        self,
+        optimizer: Optimizer,
+        max_lr: float | list[float],
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float | list[float] = 0.85,
+        max_momentum: float | list[float] = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+    ) -> None:
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ValueError("give total_steps, or both epochs and steps_per_epoch")
             total_steps = epochs * steps_per_epoch
-        check_positive(total_steps=total_steps)
-        check_range(0, 1, pct_start=pct_start)
-        check_range(1e-300, math.inf, div_factor=div_factor, final_div_factor=final_div_factor)
-        if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"anneal_strategy must be 'cos' or 'linear', not {anneal_strategy!r}")
+        checks.positive_integers(total_steps=total_steps)
+        checks.in_range(0, 1, pct_start=pct_start)
+        checks.in_range(1e-300, math.inf, div_factor=div_factor, final_div_factor=final_div_factor)
+        checks.one_of("cos", "linear", anneal_strategy=anneal_strategy)
         groups = optimizer.param_groups
-        peaks, lows, highs = (_each(v, groups) for v in (max_lr, base_momentum, max_momentum))
-        check_range(0, math.inf, max_lr=min(peaks))
-        self.total_steps, self.anneal_strategy = total_steps, anneal_strategy
-        self.top = pct_start * total_steps - 1  # the step of the highest rate
-        self.turns: list[dict[str, tuple[float, ...]]] = []  # each option at first, top and last
+        peaks = checks.one_for_each(groups, max_lr)
+        lows = checks.one_for_each(groups, base_momentum)
+        highs = checks.one_for_each(groups, max_momentum)
+        checks.in_range(0, math.inf, max_lr=min(peaks))
+        if cycle_momentum:
+            checks.has_momentum(optimizer)
+        self.total_steps = total_steps
+        top, last = pct_start * total_steps - 1, total_steps - 1
+        self.course = (top, last, cosine if anneal_strategy == "cos" else straight)
+        self.rates = []  # for each group at the start, the top and the end
+        self.momenta = []
         for group, peak, low, high in zip(groups, peaks, lows, highs, strict=True):
-            start = peak / div_factor
-            self.turns.append({"lr": (start, peak, start / final_div_factor)})
-            if cycle_momentum:
-                self.turns[-1]["momentum"] = (high, low, high)
-            group["lr"] = group["initial_lr"] = start
+            start = group["lr"] = group["initial_lr"] = peak / div_factor
+            self.rates.append((start, peak, start / final_div_factor))
+            self.momenta.append((high, low, high))
+        self.cycle_momentum = cycle_momentum
         super().__init__(optimizer)
 
-    def _now(self, first: float, at_top: float, last: float) -> float:
-        """Between the values at the two ends of the phase that the present step is in."""
-        if self.last_epoch <= self.top:
-            begin, end, a, b = 0.0, self.top, first, at_top
-        else:
-            begin, end, a, b = self.top, self.total_steps - 1, at_top, last
-        done = (self.last_epoch - begin) / (end - begin) if end != begin else 1.0
-        if self.anneal_strategy == "linear":
-            return a + (b - a) * done
-        return b + (a - b) / 2 * (1 + math.cos(math.pi * done))
+    def step(self) -> None:
+        """Go on to the next step; set its rates, and the momenta that belong to them."""
+        super().step()
+        if self.cycle_momentum:
+            for group, values in zip(self.optimizer.param_groups, self.momenta, strict=True):
+                group["momentum"] = one_cycle(self.last_epoch, values, *self.course)
 
     def get_lr(self) -> list[float]:
-        for group, turns in zip(self.optimizer.param_groups, self.turns, strict=True):
-            group.update({option: self._now(*values) for option, values in turns.items()})
-        return self.get_last_lr()
+        """The rates of this step."""
+        return [one_cycle(self.last_epoch, rates, *self.course) for rates in self.rates]

@@ -1,12 +1,12 @@
 """What one training step of each example costs, counted instead of timed.
 
-    python examples/benchmarks/costs.py            # a table
-    python examples/benchmarks/costs.py --lines    # and the lines of the package behind it
+    python tests/support/counting.py            # a table
+    python tests/support/counting.py --lines    # and the lines of the package behind it
 
 A time depends on the machine and its mood. How often a step asks for memory, goes over a large
 array, records an operation or calls a function does not: these numbers are the same in every run
-and on every machine, so that a change by one is a change of the program. tests/test_costs.py holds
-the package to them.
+and on every machine, so that a change by one is a change of the program. tests/costs/test_costs.py
+holds the package to them.
 
 While `counting()`, the package's modules find another `np`, whose functions return `Counted`
 arrays. Whatever is computed from such an array passes through its methods, is counted and done by
@@ -23,7 +23,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, NamedTuple
@@ -31,12 +30,15 @@ from unittest.mock import patch
 
 import numpy as np
 
-from tinygrad_bn import Tensor, machine, manual_seed, nn
+from tinygrad_bn import Tensor, manual_seed, nn
 from tinygrad_bn.nn.functional import cross_entropy
 from tinygrad_bn.optim import SGD, lr_scheduler
 
-FOLDER = Path(__file__).resolve().parent.parent
-EXAMPLES = {"MLP, batch 128": ("mnist_mlp.py", 128), "CNN, batch 64": ("mnist_cnn.py", 64)}
+FOLDER = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = {
+    "MLP, batch 128": ("mnist_mlp.py", 128),
+    "CNN, batch 64": ("mnist_cnn.py", 64),
+}
 WARM_UP = 3  # steps: the first ones also make what is kept, such as the optimizer's momentum
 LARGE = 64 << 10  # bytes: an array below this stays in a core's cache, and costs a call, no traffic
 
@@ -212,15 +214,6 @@ class Watched:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Shares, and so the number of calls, depend on the number of threads: here there is one."""
-    machine.threads()  # from here on BLAS divides nothing
-    (one := cache(lambda: 1))()
-    with patch.object(machine, "threads", one):
-        yield
-
-
-@contextmanager
 def no_garbage_collector() -> Iterator[None]:
     """When it runs depends on what went before, and it may call functions to clear that up."""
     gc.collect()
@@ -237,11 +230,14 @@ def no_garbage_collector() -> Iterator[None]:
 def counting() -> Iterator[Costs]:
     """Count what the package does in the block, with the arrays that it makes in the block."""
 
-    def record(name: str, *args: Any) -> Tensor:
-        out = original(name, *args)
-        costs.operations.append(name)
-        costs.recorded += out.grad_fn is not None
-        return out
+    def watched_record(original: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def record(name: str, *args: Any, **arguments: Any) -> Tensor:
+            out = original(name, *args, **arguments)
+            costs.operations.append(name)
+            costs.recorded += out.grad_fn is not None
+            return out
+
+        return record
 
     def profile(frame: FrameType, event: str, _: Any) -> None:
         ours = frame.f_globals.get("__name__", "").startswith("tinygrad_bn.")
@@ -250,11 +246,12 @@ def counting() -> Iterator[Costs]:
             costs.calls += 1
 
     tensor = sys.modules["tinygrad_bn.tensor"]
-    original, replaced = tensor.record, {"np": Watched(np), "record": record}
-    replaced["generator"] = Watched(tensor.generator)
+    replaced = {"np": Watched(np), "generator": Watched(tensor.generator)}
+    replaced["record"] = watched_record(tensor.record)
+    replaced["record_joint"] = watched_record(tensor.record_joint)
     costs.clear()
     before = sys.getprofile()
-    with one_thread(), no_garbage_collector(), ExitStack() as stack:
+    with no_garbage_collector(), ExitStack() as stack:
         for module in [m for name, m in sys.modules.items() if name.startswith("tinygrad_bn.")]:
             for name in vars(module).keys() & replaced.keys():
                 stack.enter_context(patch.object(module, name, replaced[name]))
@@ -334,7 +331,11 @@ def main() -> None:
     figures = {name: costs.figures() for name, costs in found.items()}
     print("|", " | ".join(["one training step", *found]), "|\n|---|" + "---|" * len(found))
     for figure in next(iter(figures.values())):
-        print("|", " | ".join([figure, *(f"{row[figure]:,}" for row in figures.values())]), "|")
+        print(
+            "|",
+            " | ".join([figure, *(f"{row[figure]:,}" for row in figures.values())]),
+            "|",
+        )
     print(f"\nLarge: at least {LARGE >> 10} KB.")
     for name, costs in found.items() if args.lines else ():
         print(f"\n{name}:\n\n| line | function | passes | MB |\n|---|---|---|---|")

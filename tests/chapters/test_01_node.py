@@ -1,0 +1,143 @@
+"""[1] What a recorded operation says of itself: enough to draw a graph, whatever is released."""
+
+import dataclasses
+
+import pytest
+from oracle import leaf, normal_leaf
+
+import tinygrad_bn as tg
+from tinygrad_bn import nn
+from tinygrad_bn.tensor import record
+
+F = tg.nn.functional
+
+
+def described(node):
+    return node.name, node.shapes, tuple(str(dtype) for dtype in node.dtypes)
+
+
+@pytest.mark.parametrize(
+    ("make", "shapes"),
+    [
+        (lambda a, b: a + b[0], ((2, 3), (3,))),
+        (lambda a, b: a * b, ((2, 3), (2, 3))),
+        (lambda a, b: a @ b.T, ((2, 3), (3, 2))),
+        (lambda a, b: a.exp(), ((2, 3),)),
+        (lambda a, b: a.sum(), ((2, 3),)),
+        (lambda a, b: a.permute(1, 0), ((2, 3),)),
+        (lambda a, b: tg.cat([a, b, a]), ((2, 3), (2, 3), (2, 3))),
+        (lambda a, b: tg.where(a > 0, a, b), None),
+        (lambda a, b: F.linear(a, b), None),
+    ],
+)
+def test_the_shapes_and_dtypes_of_the_inputs_stay_when_the_graph_is_released(make, shapes):
+    y = make(normal_leaf(2, 3), normal_leaf(2, 3, seed=1))
+    before = described(y.grad_fn)
+    if shapes is not None:
+        assert before[1:] == (shapes, ("float64",) * len(shapes))
+    y.sum().backward()
+    assert not y.grad_fn.parents
+    assert described(y.grad_fn) == before
+    assert repr(y.grad_fn)  # and can be shown
+
+
+def test_inputs_of_two_dtypes_are_told_apart():
+    y = leaf([1.0, 2.0]) * tg.tensor([3.0, 4.0], requires_grad=True)
+    assert set(map(str, y.grad_fn.dtypes)) <= {"float32", "float64"}
+    y.sum().backward()
+    assert len(y.grad_fn.dtypes) == len(y.grad_fn.shapes) == 2
+
+
+WEIGHT = tg.ones(2, 2, 2, 3, dtype=tg.float64)
+ARGUMENTS = [  # what was asked for, beside the tensors: every number of it must be found again
+    (lambda x: x.permute(2, 0, 1), {(2, 0, 1)}),
+    (lambda x: x.sum(1), {1}),
+    (lambda x: x.sum((0, 2), keepdim=True), {(0, 2), True}),
+    (lambda x: x.reshape(4, 6), {(4, 6)}),
+    (lambda x: x.expand(5, 2, 3, 4), {(5, 2, 3, 4)}),
+    (lambda x: x[1], {1}),
+    (lambda x: x.clamp(-0.5, 0.25), {-0.5, 0.25}),
+    (lambda x: tg.cat([x, x], 2), {2}),
+    (
+        lambda x: F.conv2d(x[None], tg.ones(2, 2, 2, 3).double(), stride=(2, 1), padding=3),
+        {(2, 1), 3},
+    ),
+    (lambda x: F.max_pool2d(x[None], 2, 1), {2, 1}),
+    (lambda x: F.batch_norm(x[None], None, None, training=True, eps=0.125), {0.125}),
+]
+
+
+def parts(value):
+    """A value, and what it is made of: a tuple's parts, a record's fields."""
+    yield value
+    if dataclasses.is_dataclass(value):
+        value = tuple(vars(value).values())
+    for part in value if isinstance(value, tuple | list) else ():
+        yield from parts(part)
+
+
+def values_in(arguments):
+    return [part for value in arguments.values() for part in parts(value)]
+
+
+def says(arguments, wanted):
+    found = values_in(arguments)
+    if isinstance(wanted, tuple):
+        return wanted in [tuple(v) for v in found if isinstance(v, tuple | list)]
+    return any(value is wanted if isinstance(wanted, bool) else value == wanted for value in found)
+
+
+@pytest.mark.parametrize(("make", "wanted"), ARGUMENTS)
+def test_a_node_knows_what_was_asked_for_also_when_it_is_released(make, wanted):
+    y = make(normal_leaf(2, 3, 4))
+    node = y.grad_fn
+    assert all(says(node.arguments, value) for value in wanted), node.arguments
+    before = dict(node.arguments)
+    y.sum().backward()
+    assert node.arguments == before
+
+
+def test_arguments_of_ones_own_operation_are_those_given_by_keyword():
+    x = leaf([1.0, 2.0])
+    y = record("shift", x.data + 3, (x, lambda g, y: g), by=3, mode="exact")
+    assert (y.grad_fn.name, y.grad_fn.arguments) == ("shift", {"by": 3, "mode": "exact"})
+    assert described(y.grad_fn) == ("shift", ((2,),), ("float64",))
+    y.sum().backward()
+    assert y.grad_fn.arguments == {"by": 3, "mode": "exact"}
+
+
+def test_arguments_hold_no_tensor_and_no_large_array_alive():
+    """They stay when the arrays are let go: so they must not be arrays themselves."""
+    x = normal_leaf(1, 2, 6, 6)
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2))
+    y = model.double()(x)
+    stack, seen = [y], 0
+    while stack:
+        node = stack.pop().grad_fn
+        if node is not None:
+            seen += 1
+            stack += node.parents
+            assert not [v for v in values_in(node.arguments) if hasattr(v, "dtype") and v.size > 1]
+    assert seen >= 4
+
+
+def test_names_tell_operations_apart():
+    x = normal_leaf(2, 2)
+    made = [
+        x + 1,
+        x - 1,
+        x * 2,
+        x / 2,
+        x**2,
+        x @ x,
+        -x,
+        x.exp(),
+        (x * x).log(),
+        x.tanh(),
+        x.sum(),
+        x.T,
+    ]
+    made += [x.mean(), x.max(), x.reshape(4), x[0], x.clamp(0.0), x.relu(), F.softmax(x, 1)]
+    names = [y.grad_fn.name for y in made]
+    assert all(isinstance(name, str) and name for name in names)
+    assert len(set(names)) >= len(names) - 1, names  # a softmax may end in another operation

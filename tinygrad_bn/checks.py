@@ -1,0 +1,403 @@
+"""[2] What is refused: dtypes, axes, sizes and ranges, each with a sentence that says why.
+
+Nothing is computed here. The chapters call these functions first, so that a mistake is named where
+it is made and before anything has changed, and so that the ideas stand apart from the tests that
+protect them. Read on with chapter 3, and come back when a message sends you here.
+
+ValueError is for values, TypeError for types, IndexError for axes, RuntimeError for a graph.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .engine import Array, Shape
+from .kernels.window import Pair, Window, is_integer
+
+float32 = np.dtype("float32")
+float64 = np.dtype("float64")
+int64 = np.dtype("int64")
+bool_ = np.dtype("bool")
+RANK = {bool_: 0, int64: 1, float32: 2, float64: 3}  # combined, two give the later one
+Given = Any  # what was given where a tensor is meant, or None
+
+# --- dtypes ---------------------------------------------------------------------------------------
+
+
+def supported_dtype(dtype: Any) -> np.dtype[Any]:
+    """`dtype` as NumPy's; TypeError unless it is one of the four."""
+    found: np.dtype[Any] = np.dtype(dtype)
+    if found in RANK:
+        return found
+    raise TypeError(f"dtype {found}: convert to float32, float64, int64 or bool (with .astype)")
+
+
+def number_dtype(value: Any) -> np.dtype[Any]:
+    """The dtype that a Python number stands for; TypeError for anything else."""
+    for kind, dtype in ((bool, bool_), (int, int64), (float, float32)):
+        if isinstance(value, kind):
+            return dtype
+    raise TypeError(f"cannot combine a tensor with {type(value).__name__} {value!r}")
+
+
+def one_float_dtype(function: str, **tensors: Given) -> None:
+    """TypeError unless all are of the same floating-point dtype."""
+    dtypes = {name: t.data.dtype for name, t in tensors.items() if t is not None}
+    if set(dtypes.values()) not in ({float32}, {float64}):
+        given = ", ".join([f"{name} {dtype}" for name, dtype in dtypes.items()])
+        raise TypeError(f"{function} needs one floating-point dtype, not {given}: use .to(dtype)")
+
+
+def module_dtype(dtype: Any) -> None:
+    """TypeError unless a module can be of this dtype."""
+    if np.dtype(dtype) not in (float32, float64):
+        raise TypeError(f"a module can be of dtype float32 or float64, not {dtype}")
+
+
+def may_require_grad(tensor: Given, value: bool) -> None:
+    """Whether `tensor.requires_grad = value` makes sense."""
+    if not isinstance(value, bool):
+        raise TypeError(f"requires_grad must be True or False, not {value!r}")
+    if value and tensor.dtype.kind != "f":
+        raise RuntimeError(f"{tensor.dtype} cannot require a gradient: use .float()")
+    if not value and tensor.grad_fn is not None:
+        raise RuntimeError("requires_grad can be switched off on leaves only; use .detach()")
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def positive_integers(**sizes: Any) -> None:
+    """ValueError unless all are integers >= 1."""
+    for name, size in sizes.items():
+        if not is_integer(size, 1):
+            raise ValueError(f"{name} must be a positive integer, not {size!r}")
+
+
+def in_range(least: float, most: float, **values: Any) -> None:
+    """ValueError unless all are between the two."""
+    for name, value in values.items():
+        if not least <= value <= most:  # NaN too
+            raise ValueError(f"{name} must be between {least} and {most}, not {value}")
+
+
+def one_of(*choices: str, **values: str) -> None:
+    """ValueError unless all are among the choices."""
+    for name, value in values.items():
+        if value not in choices:
+            *others, last = map(repr, choices)
+            raise ValueError(f"{name} must be {', '.join(others)} or {last}, not {value!r}")
+
+
+def single_number(function: str, value: Any) -> Any:
+    """`value`, if it is one number; ValueError if it has axes."""
+    if getattr(value, "ndim", 0) > 0:
+        raise ValueError(f"{function} takes one number, not {value!r}: use copy_")
+    return value
+
+
+def one_for_each(groups: Sequence[Any], value: float | list[float]) -> list[float]:
+    """One value for each parameter group, from one for all or a list."""
+    values = list(value) if isinstance(value, list | tuple) else [value] * len(groups)
+    if len(values) == len(groups):
+        return values
+    raise ValueError(f"{values} are not one value for each of {len(groups)} groups")
+
+
+# --- axes and sizes -------------------------------------------------------------------------------
+
+
+def axis(dim: Any, ndim: int) -> int:
+    """`dim` as a non-negative axis; a tensor without axes is treated as if it had one."""
+    if isinstance(dim, tuple | list):
+        raise TypeError(f"a single dim is needed, not {dim}")
+    existing = max(ndim, 1)
+    if not -existing <= dim < existing:
+        raise IndexError(f"dim {dim} is out of range for a tensor of {ndim} dimensions")
+    return int(dim) % existing
+
+
+def axes(dim: Any, ndim: int) -> Shape:
+    """`dim`, an axis or several (None for all), as non-negative axes."""
+    if dim is None:
+        return tuple(range(ndim))
+    dims = (dim,) if isinstance(dim, int | np.integer) else tuple(dim)
+    found = tuple([axis(one, ndim) for one in dims])
+    if len(set(found)) != len(found):
+        raise ValueError(f"dim {dim} names an axis twice")
+    return found if ndim else ()
+
+
+def reduced_axes(dim: Any, ndim: int) -> Shape:
+    """The axes of a sum: as in PyTorch, an empty list means all of them, like None."""
+    return axes(dim, ndim) or tuple(range(ndim))
+
+
+def every_axis(function: str, dims: Shape, ndim: int) -> Shape:
+    """`dims`, which must name each axis once."""
+    found = axes(dims, ndim)
+    if len(dims) != ndim:
+        raise ValueError(f"{function}{dims}: {ndim} axes are needed, each once")
+    return found
+
+
+def sizes(shape: tuple[Any, ...]) -> Shape:
+    """Sizes given as `f(2, 3)` or as `f((2, 3))`."""
+    in_brackets = len(shape) == 1 and isinstance(shape[0], tuple | list)
+    return tuple(shape[0]) if in_brackets else shape
+
+
+def expanded_shape(wanted: Shape, shape: Shape) -> Shape:
+    """`wanted`, with -1 replaced by the size that is there."""
+    new = len(wanted) - len(shape)
+    there = (-1,) * new + shape  # -1 where there is none to keep
+    result = [old if size == -1 else size for size, old in zip(wanted, there, strict=False)]
+    if new < 0 or -1 in result:
+        raise ValueError(f"expand{wanted}: there is no such shape for {shape}")
+    return tuple(result)
+
+
+def has_elements(function: str, tensor: Given, dim: int | None) -> None:
+    """IndexError if there is nothing of which an extreme could be taken."""
+    whole = dim is None or tensor.ndim == 0
+    if (tensor.numel() if whole else tensor.size(dim)) == 0:
+        raise IndexError(f"{function}(dim={dim}) of no values: the shape is {tensor.shape}")
+
+
+def is_basic_index(index: tuple[Any, ...]) -> bool:
+    """Whether an index has no arrays, and so names no element twice."""
+    basic = slice | int | None
+    return all(isinstance(part, basic) or part is Ellipsis for part in index)
+
+
+def condition(mask: Any) -> Array:
+    """The condition of `where` as an array of booleans."""
+    array = np.asarray(mask)
+    if array.dtype != bool_:
+        raise TypeError(f"where() needs a bool condition, not {array.dtype}")
+    return array
+
+
+def joinable(tensors: Sequence[Any], kind: type) -> None:
+    """Whether these can be joined by `cat`: at least one, and nothing else among them."""
+    if len(tensors) == 0:
+        raise ValueError("at least one tensor is needed")
+    for tensor in tensors:
+        if not isinstance(tensor, kind):
+            raise TypeError(f"only tensors can be joined, not {type(tensor).__name__}")
+
+
+def matmul_shapes(a: Given, b: Given) -> None:
+    """ValueError unless the columns of `a` are as many as the rows of `b`."""
+    rows_of_b = -2 if b.ndim > 1 else -1
+    if min(a.ndim, b.ndim) == 0 or a.shape[-1] != b.shape[rows_of_b]:
+        raise ValueError(f"@: shapes {a.shape} and {b.shape} do not fit: (..., n, k) @ (..., k, m)")
+
+
+# --- in place -------------------------------------------------------------------------------------
+
+
+def not_recorded(name: str, target: Given, result: Given, recording: bool) -> None:
+    """RuntimeError where a change in place would have to be recorded."""
+    if not recording:
+        return
+    if target.requires_grad and target.grad_fn is None:
+        problem = "a leaf Variable that requires grad is being used in an in-place operation"
+        raise RuntimeError(f"{name}: {problem}: put it under `with no_grad():`")
+    if target.requires_grad or result.requires_grad:
+        raise RuntimeError(
+            f"{name}: what is changed in place cannot be differentiated: compute a new tensor"
+        )
+
+
+def can_hold(name: str, target: Given, result: Given) -> None:
+    """RuntimeError unless `target` has the room, the dtype and the memory for `result`."""
+    if np.broadcast_shapes(target.shape, result.shape) != target.shape:
+        raise RuntimeError(
+            f"{name}: output with shape {target.shape} doesn't match the "
+            f"result's shape {result.shape}"
+        )
+    kinds = "bif"  # of NumPy's dtypes: bool, integer, float
+    if kinds.index(result.dtype.kind) > kinds.index(target.dtype.kind):
+        raise RuntimeError(
+            f"{name}: result type {result.dtype} can't be cast to {target.dtype}: use a new tensor"
+        )
+    if not target.data.flags.writeable:
+        raise RuntimeError(f"{name}: its elements share memory: use .clone() first")
+
+
+# --- layers ---------------------------------------------------------------------------------------
+
+
+def has_shape(function: str, shape: Shape, **tensors: Given) -> None:
+    """ValueError unless those that are given have this shape."""
+    for name, tensor in tensors.items():
+        if tensor is not None and tensor.shape != shape:
+            raise ValueError(f"{function}: {name} must have shape {shape}, not {tensor.shape}")
+
+
+def is_constant(function: str, **tensors: Given) -> None:
+    """ValueError if one of those that are given requires a gradient: it would get none."""
+    for name, tensor in tensors.items():
+        if tensor is not None and tensor.requires_grad:
+            raise ValueError(f"{function}: {name} must be constant, but requires_grad=True")
+
+
+def linear(input: Given, weight: Given, bias: Given) -> None:
+    """Shapes (..., in), (out, in) and (out,), of one dtype."""
+    if weight.ndim != 2:
+        raise ValueError(f"linear: weight must be (out, in), not {weight.shape}")
+    if input.ndim == 0 or input.shape[-1] != weight.shape[1]:
+        raise ValueError(f"linear: input {input.shape} does not fit weight {weight.shape}")
+    has_shape("linear", weight.shape[:1], bias=bias)
+    one_float_dtype("linear", input=input, weight=weight, bias=bias)
+
+
+def images(function: str, input: Given, **others: Given) -> Pair:
+    """The size (H, W) of images (N, C, H, W)."""
+    if input.ndim != 4:
+        raise ValueError(f"{function}: images are (N, C, H, W) or (C, H, W), not {input.shape}")
+    one_float_dtype(function, input=input, **others)
+    return input.shape[2], input.shape[3]
+
+
+def conv2d(input: Given, weight: Given, bias: Given, groups: int) -> Pair:
+    """The image size (H, W) for kernels (O, C/groups, KH, KW) and a bias (O,)."""
+    image = images("conv2d", input, weight=weight, bias=bias)
+    if weight.ndim != 4:
+        raise ValueError(f"conv2d: kernels are (O, C/groups, KH, KW), not {weight.shape}")
+    channels, outputs = input.shape[1], weight.shape[0]
+    given = f"conv2d: {channels} channels do not fit {weight.shape}, {groups=}"
+    if channels != weight.shape[1] * groups:
+        raise ValueError(f"{given}: weight.shape[1] must be channels / groups")
+    if min(groups, channels, outputs) < 1:
+        raise ValueError(f"{given}: none of them may be 0")
+    if outputs % groups:
+        raise ValueError(f"{given}: weight.shape[0] must be a multiple of groups")
+    has_shape("conv2d", (outputs,), bias=bias)
+    return image
+
+
+def conv2d_layer(channels: Any, outputs: Any, groups: Any, padding_mode: str) -> None:
+    """The options of a Conv2d."""
+    positive_integers(in_channels=channels, out_channels=outputs, groups=groups)
+    if channels % groups or outputs % groups:
+        raise ValueError(
+            f"groups={groups} must divide in_channels={channels} and out_channels={outputs}"
+        )
+    if padding_mode != "zeros":
+        raise ValueError(f"padding_mode must be 'zeros', not {padding_mode!r}")
+
+
+def kernel_fits(window: Window) -> None:
+    """ValueError unless there is a place for the kernel in the padded image."""
+    if min(window.output) < 1:
+        raise ValueError(f"the kernel does not fit into the padded image: {window}")
+
+
+def pool_padding(window: Window) -> None:
+    """ValueError if a window could lie in the padding altogether."""
+    (top, _), (left, _) = window.padding
+    if 2 * top > window.kernel[0] or 2 * left > window.kernel[1]:
+        raise ValueError(f"padding {(top, left)} is more than half of kernel_size {window.kernel}")
+
+
+# --- losses ---------------------------------------------------------------------------------------
+
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def class_scores(input: Given, weight: Given) -> int:
+    """The number of classes C of scores (N, C, ...), with a weight (C,) for each, or none."""
+    if input.ndim < 2 or input.shape[1] == 0:
+        raise ValueError(f"cross_entropy: {input.shape} has no axis of at least one class")
+    one_float_dtype("cross_entropy", input=input, weight=weight)
+    has_shape("cross_entropy", input.shape[1:2], weight=weight)
+    is_constant("cross_entropy", weight=weight)
+    return int(input.shape[1])
+
+
+def class_probabilities(input: Given, target: Given, ignore_index: int) -> None:
+    """A target of probabilities has the shape of the scores, and no index to ignore."""
+    has_shape("cross_entropy", input.shape, target=target)
+    if ignore_index >= 0:
+        raise ValueError(f"cross_entropy: {ignore_index=} is of no use to probabilities")
+
+
+def class_indices(input: Given, target: Given) -> None:
+    """A target of class indices is int64, and of the scores' shape without the classes."""
+    if target.dtype != int64:
+        raise ValueError(f"cross_entropy: class indices must be int64, not {target.dtype}")
+    has_shape("cross_entropy", (input.shape[0], *input.shape[2:]), target=target)
+
+
+def known_classes(labels: Array, used: Array, one_hot: Array) -> None:
+    """ValueError unless each label in use is a class index, and so has its place in `one_hot`."""
+    if np.count_nonzero(one_hot) != np.count_nonzero(used):
+        wrong = labels[used & ~one_hot.any(1, keepdims=True)][0]
+        raise ValueError(f"cross_entropy: {wrong} is no class index in [0, {one_hot.shape[1]})")
+
+
+# --- batch normalization --------------------------------------------------------------------------
+
+
+def batch_norm(
+    input: Given,
+    eps: float,
+    affine: dict[str, Given],
+    state: dict[str, Given],
+) -> None:
+    """Input (N, C, ...); the others are (C,) or None, and the statistics constant."""
+    if input.ndim < 2:
+        raise ValueError(f"batch_norm needs (N, C, ...), not {input.shape}")
+    in_range(0, math.inf, eps=eps)
+    one_float_dtype("batch_norm", input=input, **affine, **state)
+    has_shape("batch_norm", input.shape[1:2], **affine, **state)
+    is_constant("batch_norm", **state)
+
+
+def values_per_channel(shape: Shape, layer: object) -> int:
+    """How many; ValueError if it is one: normalizing would make it 0, whatever it is."""
+    count = shape[0] * math.prod(shape[2:])
+    if count == 1:
+        question = "Is it a last batch of one sample?"
+        tip = "Use drop_last=True, or .eval() for inference"
+        raise ValueError(
+            f"{layer}: training needs more than 1 value per channel, not {shape}. {question} {tip}"
+        )
+    return count
+
+
+def channels(layer: Any, input: Given, kinds: dict[int, str]) -> None:
+    """ValueError unless the layer takes inputs of this rank and as many channels."""
+    if input.ndim not in kinds or input.shape[1] != layer.num_features:
+        raise ValueError(
+            f"{layer!r} takes {' or '.join(kinds.values())}, C = "
+            f"{layer.num_features}, not {input.shape}"
+        )
+
+
+# --- optimizers -----------------------------------------------------------------------------------
+
+
+def parameters(given: Sequence[Any], known: set[int], kind: type[Any]) -> None:
+    """What an optimizer changes: tensors that were not computed, each in one group only."""
+    for i, parameter in enumerate(given):
+        if not isinstance(parameter, kind):
+            raise TypeError(f"parameter {i} is {parameter!r}, not a tensor")
+        which = f"parameter {i}, shape {parameter.shape},"
+        if parameter.grad_fn is not None:
+            raise ValueError(f"{which} is not a leaf")
+        if id(parameter) in known:
+            raise ValueError(f"{which} is optimised already")
+        known.add(id(parameter))
+
+
+def has_momentum(optimizer: Any) -> None:
+    """ValueError unless there is a momentum for a schedule to change."""
+    if "momentum" not in optimizer.defaults:
+        name = type(optimizer).__name__
+        raise ValueError(f"{name} has no momentum: use cycle_momentum=False")

@@ -1,0 +1,157 @@
+"""How a kernel moves over an image, and the views of memory that follow from it."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+Pair = tuple[int, int]
+Option = int | Pair  # one number for both axes, or (vertical, horizontal)
+NO_PADDING = ((0, 0), (0, 0))
+
+
+@dataclass(frozen=True)
+class Window:
+    """Each option as (vertical, horizontal); padding as ((top, bottom), (left, right)).
+
+    groups: the channels are divided into so many, each with kernels of its own.
+    """
+
+    image: Pair
+    kernel: Pair
+    stride: Pair
+    dilation: Pair
+    padding: tuple[Pair, Pair]
+    groups: int = 1
+
+    @classmethod
+    def of(
+        cls,
+        image: Pair,
+        kernel_size: Option,
+        stride: Option,
+        padding: Option | str,
+        dilation: Option,
+        groups: int = 1,
+    ) -> Self:
+        """From options as a user gives them; ValueError for one that is out of range."""
+        kernel = pair("kernel_size", kernel_size, 1)
+        steps = pair("stride", stride, 1)
+        spread = pair("dilation", dilation, 1)
+        border = margins(padding, kernel, steps, spread)
+        return cls(image, kernel, steps, spread, border, groups)
+
+    @cached_property
+    def extent(self) -> Pair:
+        """From the first to the last pixel under the kernel, (height, width)."""
+        (kh, kw), (dh, dw) = self.kernel, self.dilation
+        return dh * (kh - 1) + 1, dw * (kw - 1) + 1
+
+    @cached_property
+    def output(self) -> Pair:
+        """In how many places the kernel fits; not a positive number, if in none."""
+        places = []
+        for axis in (0, 1):
+            padded = self.image[axis] + sum(self.padding[axis])
+            places.append((padded - self.extent[axis]) // self.stride[axis] + 1)
+        return places[0], places[1]
+
+    @cached_property
+    def offsets(self) -> list[Pair]:
+        """The places inside the kernel, row by row."""
+        kh, kw = self.kernel
+        return list(itertools.product(range(kh), range(kw)))
+
+    @cached_property
+    def is_disjoint(self) -> bool:
+        """Whether no pixel is met by two windows."""
+        (sh, sw), (height, width) = self.stride, self.extent
+        return sh >= height and sw >= width
+
+    def frame(
+        self,
+        channels: int,
+        images: int,
+        dtype: Any,
+    ) -> tuple[Array, Array]:
+        """Room for padded images, (C, H', W', N), not filled; and the view where the images go."""
+        height, width = self.image
+        (top, bottom), (left, right) = self.padding
+        shape = (channels, top + height + bottom, left + width + right, images)
+        frame = np.empty(shape, dtype)
+        return frame, frame[:, top : top + height, left : left + width]
+
+    def framed(self, x: Array, fill: float) -> Array:
+        """(N, C, H, W) as (C, H', W', N), padded; no copy if it lies so and needs no padding."""
+        x = x.transpose(1, 2, 3, 0)
+        if self.padding == NO_PADDING:
+            return np.ascontiguousarray(x)
+        channels, height, width, images = x.shape
+        frame, inside = self.frame(channels, images, x.dtype)
+        (top, _), (left, _) = self.padding
+        frame[:, :top] = fill
+        frame[:, top + height :] = fill
+        frame[:, :, :left] = fill
+        frame[:, :, left + width :] = fill
+        inside[...] = x
+        return frame
+
+    def taps(self, frame: Array) -> Array:
+        """For each place in the kernel, the values under it: (C, KH, KW, OH, OW, N), all one view.
+
+        One place further in the kernel is d pixels further; one output further, s pixels.
+        """
+        channels, images = frame.shape[0], frame.shape[3]
+        c, h, w, n = frame.strides
+        (sh, sw), (dh, dw) = self.stride, self.dilation
+        shape = (channels, *self.kernel, *self.output, images)
+        strides = (c, h * dh, w * dw, h * sh, w * sw, n)
+        return np.ndarray(shape, frame.dtype, frame, 0, strides)
+
+    def each_tap(self, taps: Array) -> Iterator[Array]:
+        """The taps one by one: (C, OH, OW, N)."""
+        return (taps[:, u, v] for u, v in self.offsets)
+
+    def add_to_each(self, taps: Array, values: Array) -> None:
+        """Add a value to each tap. One place in the kernel at a time: there, no two taps meet."""
+        for u, v in self.offsets:
+            taps[:, u, v] += values[:, u, v]
+
+
+def pair(name: str, value: Any, least: int) -> Pair:
+    """`value`, or the same for both axes, as (vertical, horizontal)."""
+    both = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(both) == 2 and all(is_integer(number, least) for number in both):
+        return int(both[0]), int(both[1])
+    raise ValueError(f"{name} must be an integer >= {least} or a pair of them, not {value!r}")
+
+
+def is_integer(value: Any, least: int) -> bool:
+    """Whether `value` is an integer >= `least`, of Python's or NumPy's; True is none."""
+    integer = isinstance(value, int | np.integer) and value is not True
+    return integer and bool(value >= least)
+
+
+def margins(
+    padding: Any,
+    kernel: Pair,
+    stride: Pair,
+    dilation: Pair,
+) -> tuple[Pair, Pair]:
+    """Numbers, 'valid' or 'same' as ((top, bottom), (left, right))."""
+    if padding == "valid":
+        return NO_PADDING
+    if padding == "same":
+        if stride != (1, 1):
+            raise ValueError(f"padding='same' needs stride 1, not {stride}")
+        height, width = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        top, left = height // 2, width // 2  # an odd one goes below, and to the right
+        return (top, height - top), (left, width - left)
+    if isinstance(padding, str):
+        raise ValueError(f"padding must be a number, a pair, 'same' or 'valid', not {padding!r}")
+    vertical, horizontal = pair("padding", padding, 0)
+    return (vertical, vertical), (horizontal, horizontal)
