@@ -14,6 +14,9 @@ NOT_CODE = {
     *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT),
     *(tokenize.ENCODING, tokenize.ENDMARKER),
 }
+# of f-strings and t-strings, in those versions of Python that take them apart
+STARTS = {vars(tokenize)[n] for n in ("FSTRING_START", "TSTRING_START") if n in vars(tokenize)}
+ENDS = {vars(tokenize)[n] for n in ("FSTRING_END", "TSTRING_END") if n in vars(tokenize)}
 
 
 def name_of(path):
@@ -94,10 +97,19 @@ def file_of(path, known):
 # --- density ----------------------------------------------------------------------------------
 
 
+def tokens_of(text):
+    """Python's own tokens, but an f-string is one: from Python 3.12 on it comes in its parts."""
+    inside = 0
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if inside == 0:
+            yield token
+        inside += (token.type in STARTS) - (token.type in ENDS)
+
+
 def code_tokens(text):
     """How many tokens of code stand on each line: no comments, no docstrings, no layout."""
     found, logical_line = Counter(), []
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+    for token in tokens_of(text):
         if token.type not in NOT_CODE:
             logical_line.append(token)
         elif token.type in (tokenize.NEWLINE, tokenize.ENDMARKER):
