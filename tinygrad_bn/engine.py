@@ -43,9 +43,7 @@ class Differentiable(Protocol):
     @property
     def requires_grad(self) -> bool: ...
     def __add__(self, other: Self, /) -> Self: ...
-    def __hash__(
-        self,
-    ) -> int: ...  # by identity: tensors are the keys of the walk's dictionaries
+    def __hash__(self) -> int: ...  # by identity: tensors are keys of the walk's dictionaries
     def sum(self, dim: Shape, /) -> Self: ...
     def reshape(self, shape: Shape, /) -> Self: ...
     def clone(self) -> Self: ...
@@ -55,7 +53,8 @@ class Differentiable(Protocol):
 T = TypeVar("T", bound=Differentiable)
 Item = TypeVar("Item")
 Derivative = Callable[[T, T], T]  # (g, y) ↦ gᵀ·∂y/∂x, for one input x
-JointDerivative = Callable[[T, T, Sequence[bool]], Sequence[T | None]]  # (g, y, needed), for all
+# (g, y, needed) ↦ the gradients towards all inputs at once; `needed` says for each whether to.
+JointDerivative = Callable[[T, T, Sequence[bool]], Sequence[T | None]]
 
 
 class Node:
@@ -63,21 +62,12 @@ class Node:
 
     name, arguments: what was done, as "permute" and {"dims": (1, 0)}.
     shapes, dtypes: of its inputs. These four stay, so that a graph can be drawn at any time.
-    parents: the inputs; and their derivatives. Both are let go by `release`.
+    parents: the inputs. derivative: a tuple with one for each of them, or a joint one for all.
+    These two are let go by `release`.
 
     No derivative refers to the operation's own output y (the walk passes it in), so there is no
     reference cycle: a graph that is dropped is freed at once, without the garbage collector.
     """
-
-    __slots__ = (
-        "arguments",
-        "derivative",
-        "dtypes",
-        "name",
-        "number",
-        "parents",
-        "shapes",
-    )
 
     def __init__(
         self,
@@ -98,8 +88,8 @@ class Node:
         """The gradient towards each input that needs one, given the output y and its gradient g."""
         if not isinstance(self.derivative, tuple):
             return self.derivative(g, y, needed)
-        asked = zip(self.derivative, needed, strict=True)
-        return [derivative(g, y) if need else None for derivative, need in asked]
+        pairs = zip(self.derivative, needed, strict=True)
+        return [derivative(g, y) if need else None for derivative, need in pairs]
 
     def release(self) -> None:
         """Let go of the inputs, and of the arrays that the derivatives keep."""
@@ -111,7 +101,7 @@ class Node:
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations are being recorded (in this thread).
+    """Whether operations are being recorded: each thread has a switch of its own.
 
     >>> is_grad_enabled()
     True
@@ -132,7 +122,7 @@ def grad_mode(enabled: bool) -> Iterator[None]:
 def no_grad() -> AbstractContextManager[None] | Any:
     """Do not record: `with no_grad(): ...`, or `@no_grad()` above a function.
 
-    It saves memory. Layers do not look at it: how they behave, `train()` and `eval()` say.
+    It saves memory. It does not change how layers behave: that is for `train()` and `eval()`.
 
     >>> with no_grad():
     ...     is_grad_enabled()
@@ -143,8 +133,10 @@ def no_grad() -> AbstractContextManager[None] | Any:
 
 # --- the walk, step by step -----------------------------------------------------------------------
 
+Operations = list[tuple[T, Node]]  # recorded tensors, each with the node that made it
 
-def operations_behind(outputs: Sequence[T], inputs: Sequence[T]) -> list[tuple[T, Node]]:
+
+def operations_behind(outputs: Sequence[T], inputs: Sequence[T]) -> Operations[T]:
     """The recorded tensors that `outputs` were computed from, with their nodes, oldest first.
 
     An operation can only use tensors that already exist, so the order of creation is a topological
@@ -160,7 +152,7 @@ def operations_behind(outputs: Sequence[T], inputs: Sequence[T]) -> list[tuple[T
         if node.parents:
             found[tensor] = node
             stack.extend(node.parents)
-        elif not any(tensor is given for given in inputs):  # what lies behind those is not needed
+        elif tensor not in set(inputs):  # released; but what lies behind an input is not needed
             raise RuntimeError(
                 f"an earlier backward() released the graph of {node.name!r}: "
                 "compute it again, or use retain_graph=True the first time"
@@ -168,7 +160,7 @@ def operations_behind(outputs: Sequence[T], inputs: Sequence[T]) -> list[tuple[T
     return sorted(found.items(), key=lambda item: item[1].number)
 
 
-def leaves_of(outputs: Sequence[T], operations: Sequence[tuple[T, Node]]) -> list[T]:
+def leaves_of(outputs: Sequence[T], operations: Operations[T]) -> list[T]:
     """The tensors that require a gradient and were not computed: where the graph begins."""
     tensors = dict.fromkeys(outputs)  # an ordered set
     for _, node in operations:
@@ -177,18 +169,15 @@ def leaves_of(outputs: Sequence[T], operations: Sequence[tuple[T, Node]]) -> lis
 
 
 def steps_towards(
-    wanted: Sequence[T], operations: Sequence[tuple[T, Node]]
+    wanted: Sequence[T], operations: Operations[T]
 ) -> list[tuple[T, Node, list[bool]]]:
-    """Those operations through which a wanted tensor is reached, and which of its inputs lead on.
+    """The operations on a path to a wanted tensor, and for each of their inputs whether it is too.
 
     What leads nowhere, such as the gradient towards the images, is never computed.
     """
     on_path = set(wanted)
     steps = []
-    for (
-        tensor,
-        node,
-    ) in operations:  # oldest first: it is known of the inputs before it is asked
+    for tensor, node in operations:  # oldest first: all is known of the inputs when it is asked
         needed = [parent in on_path for parent in node.parents]
         if any(needed):
             on_path.add(tensor)
@@ -231,7 +220,10 @@ def differentiate(
     retain_graph: bool,
     create_graph: bool,
 ) -> dict[T, T]:
-    """The gradients of Σ seed·output towards the `inputs` it depends on; all leaves, if None."""
+    """The walk: the gradients of Σ seed·output towards `inputs`, or towards all leaves, if None.
+
+    An input that the outputs do not depend on is left out of the result.
+    """
     operations = operations_behind(outputs, inputs or ())
     wanted = leaves_of(outputs, operations) if inputs is None else inputs
     steps = steps_towards(wanted, operations)
@@ -239,7 +231,7 @@ def differentiate(
     grads: dict[T, T] = {}
     for output, seed in zip(outputs, seeds, strict=True):
         grads[output] = grads[output] + seed if output in grads else seed
-    kept = set(wanted)
+    kept = set(wanted)  # any other gradient is let go when it has been handed on
     with grad_mode(create_graph):
         while steps:
             tensor, node, needed = steps.pop()  # the newest
@@ -263,7 +255,7 @@ def seed_for(output: T, gradient: T | None, create_graph: bool) -> T:
     if gradient is None:
         if output.data.size != 1:
             raise RuntimeError(f"{output.data.shape} is not a single number: pass a gradient")
-        one = output.detach()
+        one = output.detach()  # a tensor of the same class, which is not known here
         one.data = np.ones_like(output.data)
         return one
     if not hasattr(gradient, "grad_fn"):
@@ -283,7 +275,7 @@ def backward(output: T, gradient: T | None, retain_graph: bool, create_graph: bo
     seed = seed_for(output, gradient, create_graph)
     retain = retain_graph or create_graph
     found = differentiate([output], [seed], None, retain, create_graph)
-    taken: set[int] = set()
+    taken = set()  # the arrays that are some leaf's .grad already
     with grad_mode(create_graph):
         for leaf, g in found.items():
             if leaf.grad is not None:
