@@ -14,27 +14,28 @@ from typing import Any
 import numpy as np
 
 from .engine import Array, Shape
-from .kernels.window import Pair, Window, is_integer
+from .kernels.window import Window, is_integer
 
 float32 = np.dtype("float32")
 float64 = np.dtype("float64")
 int64 = np.dtype("int64")
 bool_ = np.dtype("bool")
-RANK = {bool_: 0, int64: 1, float32: 2, float64: 3}  # combined, two give the later one
-Given = Any  # what was given where a tensor is meant, or None
+RANK = {bool_: 0, int64: 1, float32: 2, float64: 3}  # two of them combined: the higher one
+DType = np.dtype[Any]
+Given = Any  # what was given where a tensor, or None, is meant
 
 # --- dtypes ---------------------------------------------------------------------------------------
 
 
-def supported_dtype(dtype: Any) -> np.dtype[Any]:
+def supported_dtype(dtype: Any) -> DType:
     """`dtype` as NumPy's; TypeError unless it is one of the four."""
-    found: np.dtype[Any] = np.dtype(dtype)
+    found: DType = np.dtype(dtype)
     if found in RANK:
         return found
     raise TypeError(f"dtype {found}: convert to float32, float64, int64 or bool (with .astype)")
 
 
-def number_dtype(value: Any) -> np.dtype[Any]:
+def number_dtype(value: Any) -> DType:
     """The dtype that a Python number stands for; TypeError for anything else."""
     for kind, dtype in ((bool, bool_), (int, int64), (float, float32)):
         if isinstance(value, kind):
@@ -43,7 +44,7 @@ def number_dtype(value: Any) -> np.dtype[Any]:
 
 
 def one_float_dtype(function: str, **tensors: Given) -> None:
-    """TypeError unless all are of the same floating-point dtype."""
+    """TypeError unless those that are given are all float32, or all float64."""
     dtypes = {name: t.data.dtype for name, t in tensors.items() if t is not None}
     if set(dtypes.values()) not in ({float32}, {float64}):
         given = ", ".join([f"{name} {dtype}" for name, dtype in dtypes.items()])
@@ -57,7 +58,7 @@ def module_dtype(dtype: Any) -> None:
 
 
 def may_require_grad(tensor: Given, value: bool) -> None:
-    """Whether `tensor.requires_grad = value` makes sense."""
+    """TypeError or RuntimeError unless `tensor.requires_grad = value` makes sense."""
     if not isinstance(value, bool):
         raise TypeError(f"requires_grad must be True or False, not {value!r}")
     if value and tensor.dtype.kind != "f":
@@ -76,10 +77,10 @@ def positive_integers(**sizes: Any) -> None:
             raise ValueError(f"{name} must be a positive integer, not {size!r}")
 
 
-def in_range(least: float, most: float, **values: Any) -> None:
+def in_range(least: float, most: float, **values: float) -> None:
     """ValueError unless all are between the two."""
     for name, value in values.items():
-        if not least <= value <= most:  # NaN too
+        if not least <= value <= most:  # so is NaN: it compares as False
             raise ValueError(f"{name} must be between {least} and {most}, not {value}")
 
 
@@ -98,7 +99,10 @@ def single_number(function: str, value: Any) -> Any:
     return value
 
 
-def one_for_each(groups: Sequence[Any], value: float | list[float]) -> list[float]:
+PerGroup = float | list[float]  # one value for all parameter groups, or a list with one for each
+
+
+def one_for_each(groups: Sequence[Any], value: PerGroup) -> list[float]:
     """One value for each parameter group, from one for all or a list."""
     values = list(value) if isinstance(value, list | tuple) else [value] * len(groups)
     if len(values) == len(groups):
@@ -123,11 +127,11 @@ def axes(dim: Any, ndim: int) -> Shape:
     """`dim`, an axis or several (None for all), as non-negative axes."""
     if dim is None:
         return tuple(range(ndim))
-    dims = (dim,) if isinstance(dim, int | np.integer) else tuple(dim)
+    dims = [dim] if isinstance(dim, int | np.integer) else dim
     found = tuple([axis(one, ndim) for one in dims])
     if len(set(found)) != len(found):
         raise ValueError(f"dim {dim} names an axis twice")
-    return found if ndim else ()
+    return found if ndim else ()  # dim 0 of a tensor without axes names none
 
 
 def reduced_axes(dim: Any, ndim: int) -> Shape:
@@ -137,10 +141,9 @@ def reduced_axes(dim: Any, ndim: int) -> Shape:
 
 def every_axis(function: str, dims: Shape, ndim: int) -> Shape:
     """`dims`, which must name each axis once."""
-    found = axes(dims, ndim)
     if len(dims) != ndim:
         raise ValueError(f"{function}{dims}: {ndim} axes are needed, each once")
-    return found
+    return axes(dims, ndim)
 
 
 def sizes(shape: tuple[Any, ...]) -> Shape:
@@ -160,7 +163,7 @@ def expanded_shape(wanted: Shape, shape: Shape) -> Shape:
 
 
 def has_elements(function: str, tensor: Given, dim: int | None) -> None:
-    """IndexError if there is nothing of which an extreme could be taken."""
+    """IndexError if there is nothing to take the largest of, and unless `dim` is an axis."""
     whole = dim is None or tensor.ndim == 0
     if (tensor.numel() if whole else tensor.size(dim)) == 0:
         raise IndexError(f"{function}(dim={dim}) of no values: the shape is {tensor.shape}")
@@ -181,7 +184,7 @@ def condition(mask: Any) -> Array:
 
 
 def joinable(tensors: Sequence[Any], kind: type) -> None:
-    """Whether these can be joined by `cat`: at least one, and nothing else among them."""
+    """For `cat`: ValueError without any, TypeError if something else is among them."""
     if len(tensors) == 0:
         raise ValueError("at least one tensor is needed")
     for tensor in tensors:
@@ -189,7 +192,7 @@ def joinable(tensors: Sequence[Any], kind: type) -> None:
             raise TypeError(f"only tensors can be joined, not {type(tensor).__name__}")
 
 
-def matmul_shapes(a: Given, b: Given) -> None:
+def matmul_shapes(a: Array, b: Array) -> None:
     """ValueError unless the columns of `a` are as many as the rows of `b`."""
     rows_of_b = -2 if b.ndim > 1 else -1
     if min(a.ndim, b.ndim) == 0 or a.shape[-1] != b.shape[rows_of_b]:
@@ -204,8 +207,10 @@ def not_recorded(name: str, target: Given, result: Given, recording: bool) -> No
     if not recording:
         return
     if target.requires_grad and target.grad_fn is None:
-        problem = "a leaf Variable that requires grad is being used in an in-place operation"
-        raise RuntimeError(f"{name}: {problem}: put it under `with no_grad():`")
+        raise RuntimeError(
+            f"{name}: a leaf Variable that requires grad is being used in an in-place operation: "
+            "put it under `with no_grad():`"
+        )
     if target.requires_grad or result.requires_grad:
         raise RuntimeError(
             f"{name}: what is changed in place cannot be differentiated: compute a new tensor"
@@ -219,7 +224,7 @@ def can_hold(name: str, target: Given, result: Given) -> None:
             f"{name}: output with shape {target.shape} doesn't match the "
             f"result's shape {result.shape}"
         )
-    kinds = "bif"  # of NumPy's dtypes: bool, integer, float
+    kinds = "bif"  # bool, integer, float: as NumPy abbreviates them
     if kinds.index(result.dtype.kind) > kinds.index(target.dtype.kind):
         raise RuntimeError(
             f"{name}: result type {result.dtype} can't be cast to {target.dtype}: use a new tensor"
@@ -255,20 +260,19 @@ def linear(input: Given, weight: Given, bias: Given) -> None:
     one_float_dtype("linear", input=input, weight=weight, bias=bias)
 
 
-def images(function: str, input: Given, **others: Given) -> Pair:
-    """The size (H, W) of images (N, C, H, W)."""
+def images(function: str, input: Given, **others: Given) -> None:
+    """Images (N, C, H, W), of one dtype with the others."""
     if input.ndim != 4:
         raise ValueError(f"{function}: images are (N, C, H, W) or (C, H, W), not {input.shape}")
     one_float_dtype(function, input=input, **others)
-    return input.shape[2], input.shape[3]
 
 
-def conv2d(input: Given, weight: Given, bias: Given, groups: int) -> Pair:
-    """The image size (H, W) for kernels (O, C/groups, KH, KW) and a bias (O,)."""
-    image = images("conv2d", input, weight=weight, bias=bias)
+def conv2d(input: Given, weight: Given, bias: Given, groups: int) -> None:
+    """Images (N, C, H, W), kernels (O, C/groups, KH, KW) and a bias (O,), of one dtype."""
+    images("conv2d", input, weight=weight, bias=bias)
     if weight.ndim != 4:
         raise ValueError(f"conv2d: kernels are (O, C/groups, KH, KW), not {weight.shape}")
-    channels, outputs = input.shape[1], weight.shape[0]
+    channels, outputs = input.shape[1], len(weight)
     given = f"conv2d: {channels} channels do not fit {weight.shape}, {groups=}"
     if channels != weight.shape[1] * groups:
         raise ValueError(f"{given}: weight.shape[1] must be channels / groups")
@@ -277,7 +281,6 @@ def conv2d(input: Given, weight: Given, bias: Given, groups: int) -> Pair:
     if outputs % groups:
         raise ValueError(f"{given}: weight.shape[0] must be a multiple of groups")
     has_shape("conv2d", (outputs,), bias=bias)
-    return image
 
 
 def conv2d_layer(channels: Any, outputs: Any, groups: Any, padding_mode: str) -> None:
@@ -335,7 +338,7 @@ def class_indices(input: Given, target: Given) -> None:
 
 
 def known_classes(labels: Array, used: Array, one_hot: Array) -> None:
-    """ValueError unless each label in use is a class index, and so has its place in `one_hot`."""
+    """ValueError unless each label in use is a class index, and so has its True in `one_hot`."""
     if np.count_nonzero(one_hot) != np.count_nonzero(used):
         wrong = labels[used & ~one_hot.any(1, keepdims=True)][0]
         raise ValueError(f"cross_entropy: {wrong} is no class index in [0, {one_hot.shape[1]})")
@@ -345,28 +348,24 @@ def known_classes(labels: Array, used: Array, one_hot: Array) -> None:
 
 
 def batch_norm(
-    input: Given,
-    eps: float,
-    affine: dict[str, Given],
-    state: dict[str, Given],
+    input: Given, eps: float, affine: dict[str, Given], statistics: dict[str, Given]
 ) -> None:
     """Input (N, C, ...); the others are (C,) or None, and the statistics constant."""
     if input.ndim < 2:
         raise ValueError(f"batch_norm needs (N, C, ...), not {input.shape}")
     in_range(0, math.inf, eps=eps)
-    one_float_dtype("batch_norm", input=input, **affine, **state)
-    has_shape("batch_norm", input.shape[1:2], **affine, **state)
-    is_constant("batch_norm", **state)
+    one_float_dtype("batch_norm", input=input, **affine, **statistics)
+    has_shape("batch_norm", input.shape[1:2], **affine, **statistics)
+    is_constant("batch_norm", **statistics)
 
 
 def values_per_channel(shape: Shape, layer: object) -> int:
     """How many; ValueError if it is one: normalizing would make it 0, whatever it is."""
     count = shape[0] * math.prod(shape[2:])
     if count == 1:
-        question = "Is it a last batch of one sample?"
-        tip = "Use drop_last=True, or .eval() for inference"
         raise ValueError(
-            f"{layer}: training needs more than 1 value per channel, not {shape}. {question} {tip}"
+            f"{layer}: training needs more than 1 value per channel, not {shape}. Is it a last "
+            "batch of one sample? Use drop_last=True, or .eval() for inference"
         )
     return count
 

@@ -11,9 +11,10 @@ the output, and sum:
 
     T(x, w, g) = Σ conv(x, w) · g
 
-is linear in each of the three. The convolution is T's derivative by g, its input gradient that by
-x, its weight gradient that by w; and since each of these is linear in two of the three, the
-derivatives of any one of them are the other two. That is all of this chapter's calculus.
+is linear in each of the three. So T's derivative by one of them no longer depends on that one, and
+is linear in the other two. By g it is the convolution itself; by x it is the gradient towards the
+images, when g is the gradient of the output; by w, that towards the weights. Differentiate one of
+these three, and the other two come out. That is all of this chapter's calculus.
 """
 
 import math
@@ -21,8 +22,8 @@ import math
 import numpy as np
 
 from . import checks, kernels
-from .engine import Array
-from .kernels.window import Option, Pair, Window
+from .engine import Array, Shape
+from .kernels.window import Option, Window
 from .layers import initial
 from .module import Module
 from .tensor import Tensor, record, wrap
@@ -32,10 +33,9 @@ from .tensor import Tensor, record, wrap
 
 def convolution(x: Tensor, w: Tensor, window: Window) -> Tensor:
     """∂T/∂g: x (N, C, H, W) and w (O, C/groups, KH, KW) → (N, O, OH, OW)."""
-    y = kernels.conv2d(x.data, w.data, window)
     return record(
         "conv2d",
-        y,
+        kernels.conv2d(x.data, w.data, window),
         (x, lambda g, y: input_gradient(w, g, window)),
         (w, lambda g, y: weight_gradient(x, g, window)),
         window=window,
@@ -43,29 +43,30 @@ def convolution(x: Tensor, w: Tensor, window: Window) -> Tensor:
 
 
 def weight_gradient(x: Tensor, g: Tensor, window: Window) -> Tensor:
-    """∂T/∂w: each weight met these inputs and had a part in these outputs."""
-    dw = kernels.conv2d_weight_gradient(g.data, x.data, window)
-    by_x = (x, lambda h, y: input_gradient(h, g, window))
-    by_g = (g, lambda h, y: convolution(x, h, window))
+    """∂T/∂w: x and g (N, O, OH, OW) → (O, C/groups, KH, KW).
+
+    Each weight has met these inputs, and had a part in these outputs. h is of the shape of w.
+    """
     return record(
         "conv2d_weight_gradient",
-        dw,
-        by_x,
-        by_g,
+        kernels.conv2d_weight_gradient(g.data, x.data, window),
+        (x, lambda h, y: input_gradient(h, g, window)),
+        (g, lambda h, y: convolution(x, h, window)),
         window=window,
     )
 
 
 def input_gradient(w: Tensor, g: Tensor, window: Window) -> Tensor:
-    """∂T/∂x: each output's gradient goes back, by the weights, to the inputs it came from."""
-    dx = kernels.conv2d_input_gradient(g.data, w.data, window)
-    by_w = (w, lambda h, y: weight_gradient(h, g, window))
-    by_g = (g, lambda h, y: convolution(h, w, window))
+    """∂T/∂x: w and g → (N, C, H, W).
+
+    Each output's gradient goes back, by the weights, to the inputs it came from. h is of the shape
+    of x.
+    """
     return record(
         "conv2d_input_gradient",
-        dx,
-        by_w,
-        by_g,
+        kernels.conv2d_input_gradient(g.data, w.data, window),
+        (w, lambda h, y: weight_gradient(h, g, window)),
+        (g, lambda h, y: convolution(h, w, window)),
         window=window,
     )
 
@@ -93,10 +94,10 @@ def conv2d(
               [2., 2.]]]])
     """
     if input.ndim == 3 and weight.ndim == 4:
-        one = input.unsqueeze(0)
-        return conv2d(one, weight, bias, stride, padding, dilation, groups).squeeze(0)
-    image = checks.conv2d(input, weight, bias, groups)
-    kernel = (weight.shape[2], weight.shape[3])
+        batch = input.unsqueeze(0)
+        return conv2d(batch, weight, bias, stride, padding, dilation, groups).squeeze(0)
+    checks.conv2d(input, weight, bias, groups)
+    image, kernel = input.shape[2:], weight.shape[2:]
     window = Window.of(image, kernel, stride, padding, dilation, groups)
     checks.kernel_fits(window)
     y = convolution(input, weight, window)
@@ -126,7 +127,7 @@ class Conv2d(Module):
         padding_mode: str = "zeros",
     ) -> None:
         checks.conv2d_layer(in_channels, out_channels, groups, padding_mode)
-        window = Window.of((1, 1), kernel_size, stride, padding, dilation)
+        window = Window.of((1, 1), kernel_size, stride, padding, dilation)  # of any image
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.groups = groups
@@ -151,8 +152,9 @@ class Conv2d(Module):
         text += f", stride={self.stride}"
         usual = {"padding": (0, 0), "dilation": (1, 1), "groups": 1}
         for name, default in usual.items():
-            if getattr(self, name) != default:
-                text += f", {name}={getattr(self, name)}"
+            value = getattr(self, name)
+            if value != default:
+                text += f", {name}={value}"
         return text if self.bias is not None else f"{text}, bias=False"
 
 
@@ -160,11 +162,12 @@ class Conv2d(Module):
 #
 # The largest value of each window. Once it is known where that was, the mask, all is linear:
 #
-#       x           mask          y = Σ mask·x         ∂x = mask·g
-#     1   7        0   1                                 0   g
-#     3   2        0   0               7                 0   0
+#       x           mask          y = Σ mask·x        ∂L/∂x = mask·g
+#     1   7        0   1                                  0   g
+#     3   2        0   0               7                  0   0
 #
-# `route` hands g to the winner; its transpose `collect` sums what lies where the winner was.
+# `route` hands g to the place of the winner; `collect`, its transpose, takes what lies there. Both
+# work the mask out anew from x and y, which is cheaper than to keep it.
 
 
 def max_pool2d(
@@ -182,10 +185,10 @@ def max_pool2d(
     tensor([[[[7.]]]])
     """
     if input.ndim == 3:
-        one = input.unsqueeze(0)
-        return max_pool2d(one, kernel_size, stride, padding, dilation).squeeze(0)
-    image = checks.images("max_pool2d", input)
-    window = pool_window(image, kernel_size, stride, padding, dilation)
+        batch = input.unsqueeze(0)
+        return max_pool2d(batch, kernel_size, stride, padding, dilation).squeeze(0)
+    checks.images("max_pool2d", input)
+    window = pool_window(input.shape[2:], kernel_size, stride, padding, dilation)
     checks.kernel_fits(window)
     x, y = input.data, kernels.max_pool2d(input.data, window)
     return record(
@@ -197,23 +200,20 @@ def max_pool2d(
 
 
 def route(g: Tensor, x: Array, y: Array, window: Window) -> Tensor:
-    """Each output's gradient, handed to the input that won."""
-    dx = kernels.max_pool2d_route(g.data, x, y, window)
-    by_g = (g, lambda h, _: collect(h, x, y, window))
+    """Each output's gradient, handed to the input that won: (N, C, OH, OW) → (N, C, H, W)."""
     return record(
         "max_pool2d_route",
-        dx,
-        by_g,
+        kernels.max_pool2d_route(g.data, x, y, window),
+        (g, lambda h, _: collect(h, x, y, window)),
         window=window,
     )
 
 
 def collect(h: Tensor, x: Array, y: Array, window: Window) -> Tensor:
-    """What `h` holds in the places where x won."""
-    chosen = kernels.max_pool2d_collect(h.data, x, y, window)
+    """What `h` holds in the places where x won: (N, C, H, W) → (N, C, OH, OW)."""
     return record(
         "max_pool2d_collect",
-        chosen,
+        kernels.max_pool2d_collect(h.data, x, y, window),
         (h, lambda g, _: route(g, x, y, window)),
         window=window,
     )
@@ -232,17 +232,16 @@ def avg_pool2d(
     """
     if input.ndim == 3:
         return avg_pool2d(input.unsqueeze(0), kernel_size, stride, padding).squeeze(0)
-    image = checks.images("avg_pool2d", input)
+    checks.images("avg_pool2d", input)
     channels = input.shape[1]
-    window = pool_window(image, kernel_size, stride, padding, groups=channels)
+    window = pool_window(input.shape[2:], kernel_size, stride, padding, groups=channels)
     checks.kernel_fits(window)
-    shape = (channels, 1, *window.kernel)
-    weight = wrap(np.full(shape, 1 / math.prod(window.kernel), input.dtype))
-    return convolution(input, weight, window)
+    weight = np.ones((channels, 1, *window.kernel), input.dtype) / math.prod(window.kernel)
+    return convolution(input, wrap(weight), window)
 
 
 def pool_window(
-    image: Pair,
+    image: Shape,
     kernel_size: Option,
     stride: Option | None,
     padding: Option,
@@ -262,15 +261,15 @@ class Pooling(Module):
     def __init__(
         self, kernel_size: Option, stride: Option | None = None, padding: Option = 0
     ) -> None:
-        pool_window((1, 1), kernel_size, stride, padding)  # refuses what cannot be
+        pool_window((1, 1), kernel_size, stride, padding)  # raises an error for what cannot be
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
         self.padding = padding
 
     def extra_repr(self) -> str:
         """The options."""
-        sizes = f"kernel_size={self.kernel_size}, stride={self.stride}"
-        return f"{sizes}, padding={self.padding}"
+        text = f"kernel_size={self.kernel_size}, stride={self.stride}"
+        return f"{text}, padding={self.padding}"
 
 
 class MaxPool2d(Pooling):
@@ -293,8 +292,7 @@ class MaxPool2d(Pooling):
 
     def forward(self, input: Tensor) -> Tensor:
         """See `max_pool2d`."""
-        options = (self.kernel_size, self.stride, self.padding, self.dilation)
-        return max_pool2d(input, *options)
+        return max_pool2d(input, self.kernel_size, self.stride, self.padding, self.dilation)
 
     def extra_repr(self) -> str:
         """The options."""

@@ -22,8 +22,7 @@ def columns(
     """im2col: (C, KH, KW, rows, OW, N) as (G, rows, K, OW · N), a copy."""
     channels, kh, kw, rows, ow, images = taps.shape
     k = channels // groups * kh * kw
-    by_channel = taps.reshape(groups, k, rows, ow * images)
-    return by_channel.swapaxes(1, 2)
+    return taps.reshape(groups, k, rows, ow * images).swapaxes(1, 2)
 
 
 def by_row(
@@ -32,19 +31,13 @@ def by_row(
 ) -> Array:  # (G, H, C/G, W · N)
     """(C, H, W, N) as (G, H, C/G, W · N): a view, with a matrix for each row of the images."""
     channels, height, width, images = x.shape
-    by_channel = x.reshape(
-        groups,
-        channels // groups,
-        height,
-        width * images,
-    )
-    return by_channel.swapaxes(1, 2)
+    return x.reshape(groups, channels // groups, height, width * images).swapaxes(1, 2)
 
 
 def blocks_of_rows(taps: Array) -> Iterator[slice]:
     """Slices of the output's rows, each so many that their columns stay in the cache."""
-    one_row = taps[:, :, :, 0]
-    return blocks(taps.shape[3], one_row.nbytes, L2_CACHE)
+    bytes_of_row = taps[:, :, :, 0].nbytes
+    return blocks(taps.shape[3], bytes_of_row, L2_CACHE)
 
 
 def conv2d(

@@ -30,8 +30,7 @@ def batch_first(x: Array) -> Array:
 
 def channel_rows(x: Array) -> Array:
     """(N, C, …) with a row for each channel, (C, m)."""
-    axes = (*range(1, x.ndim), 0)
-    rows = np.ascontiguousarray(x.transpose(axes))
+    rows = batch_last(x)
     return rows.reshape(len(rows), -1)
 
 
@@ -41,8 +40,7 @@ def from_channel_rows(
 ) -> Array:
     """The rows as an array of `shape` again: a view."""
     images, *rest = shape
-    axes = (-1, *range(len(rest)))
-    return rows.reshape(*rest, images).transpose(axes)
+    return batch_first(rows.reshape(*rest, images))
 
 
 def blocks(
@@ -50,8 +48,7 @@ def blocks(
     nbytes: int,  # of one item
     cache: int,  # bytes
 ) -> Iterator[slice]:
-    """range(count) in slices that stay in the cache."""
+    """range(count) in slices that stay in the cache. The last may end beyond, where nothing is."""
     step = max(1, cache // max(nbytes, 1))
     for start in range(0, count, step):
-        stop = min(start + step, count)
-        yield slice(start, stop)
+        yield slice(start, start + step)

@@ -101,8 +101,7 @@ def conv2d(
 ) -> Array:  # (N, O, OH, OW)
     """y = Σ over c, u, v of w · x."""
     under = grouped(patches(padded(x, window, 0), window), 1, window)
-    kernels = grouped(w, 0, window)
-    y: Array = np.einsum("ngchwuv,gocuv->ngohw", under, kernels)
+    y: Array = np.einsum("ngchwuv,gocuv->ngohw", under, grouped(w, 0, window))
     return y.reshape(len(x), len(w), *window.output)
 
 
@@ -124,8 +123,7 @@ def conv2d_input_gradient(
     window: Window,
 ) -> Array:  # (N, C, H, W)
     """∂x: at each place w · g, added to every input that was under the kernel there."""
-    kernels = grouped(w, 0, window)
-    parts = np.einsum("ngohw,gocuv->ngchwuv", grouped(g, 1, window), kernels)
+    parts = np.einsum("ngohw,gocuv->ngchwuv", grouped(g, 1, window), grouped(w, 0, window))
     images, groups, channels, *rest = parts.shape
     shape = (images, groups * channels)
     dx = padded(np.zeros((*shape, *window.image), g.dtype), window, 0)

@@ -18,8 +18,7 @@ def taps_of(x: Array, window: Window) -> Array:
 
 def blocks_of_channels(taps: Array) -> Iterator[slice]:
     """Slices of channels whose taps, and results of the same size, stay in the cache."""
-    one_channel = taps[:1]
-    return blocks(len(taps), 2 * one_channel.nbytes, L3_CACHE)
+    return blocks(len(taps), 2 * taps[:1].nbytes, L3_CACHE)
 
 
 def max_pool2d(

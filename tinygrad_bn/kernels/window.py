@@ -8,9 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 
-Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+from .layout import Array
+
 Pair = tuple[int, int]
-Option = int | Pair  # one number for both axes, or (vertical, horizontal)
+Option = int | tuple[int, ...]  # one number for both axes, or (vertical, horizontal)
 NO_PADDING = ((0, 0), (0, 0))
 
 
@@ -21,7 +22,7 @@ class Window:
     groups: the channels are divided into so many, each with kernels of its own.
     """
 
-    image: Pair
+    image: tuple[int, ...]
     kernel: Pair
     stride: Pair
     dilation: Pair
@@ -31,7 +32,7 @@ class Window:
     @classmethod
     def of(
         cls,
-        image: Pair,
+        image: tuple[int, ...],
         kernel_size: Option,
         stride: Option,
         padding: Option | str,
@@ -125,7 +126,7 @@ class Window:
 def pair(name: str, value: Any, least: int) -> Pair:
     """`value`, or the same for both axes, as (vertical, horizontal)."""
     both = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    if len(both) == 2 and all(is_integer(number, least) for number in both):
+    if len(both) == 2 and all([is_integer(number, least) for number in both]):
         return int(both[0]), int(both[1])
     raise ValueError(f"{name} must be an integer >= {least} or a pair of them, not {value!r}")
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from .. import checks
+from ..checks import PerGroup
 from .optimizer import Optimizer
 
 __all__ = ["CosineAnnealingLR", "LRScheduler", "OneCycleLR", "StepLR"]
@@ -144,15 +145,15 @@ class OneCycleLR(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        max_lr: float | list[float],
+        max_lr: PerGroup,
         total_steps: int | None = None,
         epochs: int | None = None,
         steps_per_epoch: int | None = None,
         pct_start: float = 0.3,
         anneal_strategy: str = "cos",
         cycle_momentum: bool = True,
-        base_momentum: float | list[float] = 0.85,
-        max_momentum: float | list[float] = 0.95,
+        base_momentum: PerGroup = 0.85,
+        max_momentum: PerGroup = 0.95,
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> None:
@@ -174,8 +175,7 @@ class OneCycleLR(LRScheduler):
         self.total_steps = total_steps
         top, last = pct_start * total_steps - 1, total_steps - 1
         self.course = (top, last, cosine if anneal_strategy == "cos" else straight)
-        self.rates = []  # for each group at the start, the top and the end
-        self.momenta = []
+        self.rates, self.momenta = [], []  # for each group: at the start, the top and the end
         for group, peak, low, high in zip(groups, peaks, lows, highs, strict=True):
             start = group["lr"] = group["initial_lr"] = peak / div_factor
             self.rates.append((start, peak, start / final_div_factor))
