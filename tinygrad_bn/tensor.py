@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import checks, kernels
-from .checks import RANK, bool_, float32, float64, int64
+from .checks import RANK, DType, bool_, float32, float64, int64
 from .engine import Array, Derivative, JointDerivative, Node, Shape, recording
 from .engine import backward as _backward
 
 Operand = Any  # what can stand beside a tensor in a + b: a tensor, an array, a number
 Dim = int | Sequence[int] | None
 
-# The one behind randn, initialisation, dropout and shuffling.
+# The one random generator: behind randn, initial weights, dropout and shuffling.
 generator = np.random.default_rng()
 
 
@@ -41,7 +41,7 @@ def manual_seed(seed: int) -> None:
 
 def wrap(array: Array) -> Tensor:
     """A tensor around an existing array, without copying it."""
-    out = Tensor.__new__(Tensor)
+    out = Tensor.__new__(Tensor)  # not Tensor(array), which would check it and copy it
     out.data = np.asarray(array)  # NumPy's sums and the like are scalars, not arrays
     out.grad = out.grad_fn = None
     out._requires_grad = False
@@ -56,12 +56,11 @@ def record(
     arguments: what else the operation was told, for those who draw or export the graph.
     """
     out = wrap(data)
-    if recording.get():
+    if recording.get() and any([tensor._requires_grad for tensor, _ in inputs]):
         parents = tuple([tensor for tensor, _ in inputs])
-        if any([tensor._requires_grad for tensor in parents]):
-            derivatives = tuple([derivative for _, derivative in inputs])
-            out.grad_fn = Node(name, arguments, parents, derivatives)
-            out._requires_grad = True
+        derivatives = tuple([derivative for _, derivative in inputs])
+        out.grad_fn = Node(name, arguments, parents, derivatives)
+        out._requires_grad = True
     return out
 
 
@@ -83,7 +82,7 @@ def record_joint(
 # --- which dtype an operation has -----------------------------------------------------------------
 
 
-def promoted(a: Tensor, b: Operand) -> np.dtype[Any]:
+def promoted(a: Tensor, b: Operand) -> DType:
     """The dtype in which a and b are combined: the later of the two in this table's heading.
 
         a \\ b    | bool     int64    float32  float64
@@ -105,10 +104,10 @@ def promoted(a: Tensor, b: Operand) -> np.dtype[Any]:
     return max(first, second, key=RANK.__getitem__)
 
 
-def operands(a: Tensor, b: Operand, least: np.dtype[Any] = bool_) -> tuple[Tensor, Tensor]:
+def operands(a: Tensor, b: Operand, least: DType = bool_) -> tuple[Tensor, Tensor]:
     """`a` and `b` as tensors of the dtype that their operation has, `least` or a later one."""
-    usual = isinstance(b, Tensor) and a.data.dtype is b.data.dtype
-    if usual and RANK[a.data.dtype] >= RANK[least]:
+    alike = isinstance(b, Tensor) and a.data.dtype is b.data.dtype
+    if alike and RANK[a.data.dtype] >= RANK[least]:  # the usual case: nothing to do
         return a, b
     if isinstance(b, np.generic):
         b = b.item()
@@ -164,7 +163,6 @@ class Tensor:
         self.data: Array = np.array(array, checks.supported_dtype(dtype))
         self.grad: Tensor | None = None
         self.grad_fn: Node | None = None
-        self._requires_grad = False
         self.requires_grad = requires_grad
 
     # --- what it is -------------------------------------------------------------------------------
@@ -387,35 +385,30 @@ class Tensor:
 
     def relu(self) -> Tensor:
         """max(x, 0); its derivative at 0 is taken to be 0."""
-        y = np.maximum(self.data, self.data.dtype.type(0))
         return record(
             "relu",
-            y,
+            np.maximum(self.data, self.data.dtype.type(0)),  # a plain 0 would make int64 of bool
             (self, lambda g, y: masked(g, y.data <= 0)),
         )
 
     def abs(self) -> Tensor:
         """|x|; its derivative at 0 is taken to be 0."""
-        sign = wrap(np.sign(self.data)) if self.is_floating_point() else self
         return record(
             "abs",
             np.abs(self.data),
-            (self, lambda g, y: g * sign),
+            (self, lambda g, y: g * wrap(np.sign(self.data))),
         )
 
     def clamp(self, min: Any = None, max: Any = None) -> Tensor:
         """Limited to [min, max], either of which may be left out; derivative 1 on the border."""
         if min is None and max is None:
             raise ValueError("clamp() needs min, max or both")
-        x = self.to(operands(self, min if max is None else max)[0].dtype)
+        x, _ = operands(self, min if max is None else max)
         y = np.clip(x.data, min, max).astype(x.dtype, copy=False)
         return record(
             "clamp",
             y,
-            (
-                x,
-                lambda g, y: masked(g, y.data != x.data),
-            ),  # unchanged: inside, or on the border
+            (x, lambda g, y: masked(g, y.data != x.data)),  # 0 where it was changed
             min=min,
             max=max,
         )
@@ -510,11 +503,11 @@ class Tensor:
     def __matmul__(self, other: Operand) -> Tensor:
         """Matrix product (…, n, k) @ (…, k, m) → (…, n, m); a 1-d operand is a row or a column."""
         a, b = operands(self, other)
-        checks.matmul_shapes(a, b)
-        if a.ndim == 1:
-            return (a.unsqueeze(0) @ b).squeeze(-2 if b.ndim > 1 else 0)
-        if b.ndim == 1:
+        checks.matmul_shapes(a.data, b.data)
+        if b.data.ndim == 1:
             return (a @ b.unsqueeze(1)).squeeze(-1)
+        if a.data.ndim == 1:
+            return (a.unsqueeze(0) @ b).squeeze(-2)
         return record(
             "matmul",
             kernels.matmul(a.data, b.data),
@@ -536,7 +529,10 @@ class Tensor:
         return self
 
     def _write_or_rebind(self, name: str, result: Tensor) -> Tensor:
-        """What `x += y` means: in place; but where it is recorded, x names a new tensor."""
+        """What `x += y` gives: x, changed in place; but where it is recorded, a new tensor.
+
+        Not where x is a leaf that requires a gradient: that is refused, as in PyTorch.
+        """
         if result.grad_fn is not None and (self.grad_fn is not None or not self._requires_grad):
             return result
         return self._write(name, result)
@@ -622,10 +618,9 @@ class Tensor:
     def sum(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
         """Σ x."""
         axes = checks.reduced_axes(dim, self.ndim)
-        y = self.data.sum(axes, keepdims=keepdim)
         return record(
             "sum",
-            y,
+            self.data.sum(axes, keepdims=keepdim),
             (self, lambda g, y: spread(g, self.shape, axes)),
             dim=axes,
             keepdim=keepdim,
@@ -636,11 +631,10 @@ class Tensor:
         checks.one_float_dtype("mean", input=self)
         axes = checks.reduced_axes(dim, self.ndim)
         total = self.data.sum(axes, keepdims=keepdim)
-        n = self.numel() // max(total.size, 1)  # of each mean
-        y = total / n
+        n = self.numel() // max(total.size, 1)  # elements that go into one mean
         return record(
             "mean",
-            y,
+            total / n,
             (self, lambda g, y: spread(g / max(n, 1), self.shape, axes)),
             dim=axes,
             keepdim=keepdim,
@@ -673,15 +667,13 @@ class Tensor:
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Where the (first) maximum is: along `dim`, or in the flattened tensor."""
         checks.has_elements("argmax", self, dim)
-        axis = None if dim is None or self.ndim == 0 else checks.axis(dim, self.ndim)
-        return wrap(np.argmax(self.data, axis=axis, keepdims=keepdim))
+        return wrap(np.argmax(self.data, dim, keepdims=keepdim))
 
     # --- shapes -----------------------------------------------------------------------------------
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements, row by row, in another shape; one size may be -1."""
-        sizes = checks.sizes(shape)
-        y = self.data.reshape(sizes)
+        y = self.data.reshape(checks.sizes(shape))
         return record(
             "reshape",
             y,
@@ -723,8 +715,6 @@ class Tensor:
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """The axes start_dim … end_dim joined into one."""
-        if self.ndim == 0:
-            return self.reshape(1)
         i, j = checks.axis(start_dim, self.ndim), checks.axis(end_dim, self.ndim)
         if i > j:
             raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
@@ -733,9 +723,9 @@ class Tensor:
 
     def squeeze(self, dim: Dim = None) -> Tensor:
         """Without the axes of size 1 (among `dim`, if given)."""
-        asked = checks.axes(dim, self.ndim)
-        dropped = [axis for axis in asked if self.shape[axis] == 1]
-        return self.reshape([n for axis, n in enumerate(self.shape) if axis not in dropped])
+        axes = checks.axes(dim, self.ndim)
+        sizes = enumerate(self.shape)
+        return self.reshape([size for axis, size in sizes if size != 1 or axis not in axes])
 
     def unsqueeze(self, dim: int) -> Tensor:
         """With a new axis of size 1 at `dim`."""
@@ -745,13 +735,12 @@ class Tensor:
     def expand(self, *shape: Any) -> Tensor:
         """Repeated along axes of size 1 (and new leading ones) to `shape`; -1 keeps a size."""
         sizes = checks.expanded_shape(checks.sizes(shape), self.shape)
-        y = np.broadcast_to(self.data, sizes)
         return record(
             "expand",
-            y,
-            (self, lambda g, y: g),
+            np.broadcast_to(self.data, sizes),
+            (self, lambda g, y: g),  # the walk adds up the copies' gradients
             shape=sizes,
-        )  # the walk sums it up
+        )
 
     def __getitem__(self, index: Any) -> Tensor:
         """Indexing as in NumPy: integers, slices, None, ..., integer and boolean arrays."""
@@ -765,7 +754,8 @@ class Tensor:
 
 
 # --- the linear maps that the derivatives above are made of ---------------------------------------
-# Each is the transpose of another operation, and so that one is its derivative.
+# Each is the transpose of another operation, which is therefore its derivative. In it the gradient
+# is called h, for g is taken.
 
 
 def masked(g: Tensor, mask: Array) -> Tensor:
@@ -805,10 +795,10 @@ def plain_index(index: Any) -> tuple[Any, ...]:
 
 
 def extreme_of_all(name: str, x: Tensor, arg: Callable[..., Any]) -> Tensor:
-    """The largest or smallest element; equal ones share the gradient."""
-    y = np.asarray(x.data.reshape(-1)[arg(x.data)])
-    others = ~np.isnan(x.data) if np.isnan(y) else x.data != y
-    count = others.size - np.count_nonzero(others)
+    """The largest or smallest element, by argmax or argmin; equal ones share the gradient."""
+    y = x.data.reshape(-1)[arg(x.data)]
+    others = ~np.isnan(x.data) if np.isnan(y) else x.data != y  # NaN is not equal to itself
+    count = np.count_nonzero(~others)
     return record(
         name,
         y,
@@ -820,14 +810,12 @@ def extreme_along(x: Tensor, arg: Callable[..., Any], dim: int, keepdim: bool) -
     """The largest or smallest elements along an axis, and where; the first takes the gradient."""
     axis = checks.axis(dim, x.ndim)
     if x.ndim == 0:
-        return MinMax(x.clone(), wrap(np.zeros((), int64)))
+        return extreme_along(x.reshape(1), arg, dim, keepdim=False)
     index = arg(x.data, axis=axis, keepdims=True)
-    place: list[Array] = list(np.indices(index.shape, sparse=True))
+    place = list(np.indices(index.shape, sparse=True))  # of each result; along `axis`, its index
     place[axis] = index
-    values, indices = x[tuple(place)], wrap(index)
-    if not keepdim:
-        values, indices = values.squeeze(axis), indices.squeeze(axis)
-    return MinMax(values, indices)
+    found = MinMax(x[tuple(place)], wrap(index))
+    return found if keepdim else MinMax(*[part.squeeze(axis) for part in found])
 
 
 # --- functions of several tensors -----------------------------------------------------------------
@@ -846,13 +834,13 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
     else:
         a, b = operands(as_tensor(input), other)
     y = np.where(mask, a.data, b.data)
-    chosen = np.broadcast_to(mask, y.shape)
+    mask = np.broadcast_to(mask, y.shape)
     return record(
         "where",
         y,
-        (a, lambda g, y: masked(g, ~chosen)),
-        (b, lambda g, y: masked(g, chosen)),
-        condition=chosen,
+        (a, lambda g, y: masked(g, ~mask)),
+        (b, lambda g, y: masked(g, mask)),
+        condition=mask,
     )
 
 
@@ -866,25 +854,22 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     axis = checks.axis(dim, tensors[0].ndim)
     dtype = max([t.dtype for t in tensors], key=RANK.__getitem__)
     tensors = [t.to(dtype) for t in tensors]
-    y = np.concatenate([t.data for t in tensors], axis)
-
     parts = []
-    start = 0
+    end = 0
     for t in tensors:
-        end = start + t.shape[axis]
-        parts.append((t, part_of(axis, slice(start, end))))
-        start = end
+        start, end = end, end + t.shape[axis]
+        parts.append((t, part_of(axis, start, end)))
     return record(
         "cat",
-        y,
+        np.concatenate([t.data for t in tensors], axis),
         *parts,
         dim=axis,
     )
 
 
-def part_of(axis: int, here: slice) -> Derivative[Tensor]:
-    """The derivative of joining towards one part: the gradient's slice."""
-    place = (slice(None),) * axis + (here,)
+def part_of(axis: int, start: int, end: int) -> Derivative[Tensor]:
+    """The derivative of joining towards one of the parts: the gradient's slice."""
+    place = (slice(None),) * axis + (slice(start, end),)
     return lambda g, y: g[place]
 
 
@@ -919,8 +904,7 @@ def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     >>> zeros(2)
     tensor([0., 0.])
     """
-    array = np.zeros(checks.sizes(size), checks.supported_dtype(dtype or float32))
-    return Tensor(array, requires_grad)
+    return Tensor(np.zeros(checks.sizes(size), dtype or float32), requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -929,8 +913,7 @@ def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     >>> ones(1, 2)
     tensor([[1., 1.]])
     """
-    array = np.ones(checks.sizes(size), checks.supported_dtype(dtype or float32))
-    return Tensor(array, requires_grad)
+    return Tensor(np.ones(checks.sizes(size), dtype or float32), requires_grad)
 
 
 def randn(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -939,8 +922,8 @@ def randn(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     >>> randn(2, 3).shape
     (2, 3)
     """
-    dtype = checks.supported_dtype(dtype or float32)
-    return Tensor(generator.standard_normal(checks.sizes(size), dtype), requires_grad)
+    numbers = generator.standard_normal(checks.sizes(size), dtype or float32)
+    return Tensor(numbers, requires_grad)
 
 
 def arange(
