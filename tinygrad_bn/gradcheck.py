@@ -19,6 +19,8 @@ from .checks import float64
 from .engine import Array, as_list, grad
 from .tensor import Tensor, stack, wrap
 
+Tensors = Sequence[Tensor]
+
 
 def difference_quotients(loss: Callable[[], float], array: Array, eps: float) -> Array:
     """∂loss/∂array, each element moved in place by ±eps and put back."""
@@ -35,7 +37,7 @@ def difference_quotients(loss: Callable[[], float], array: Array, eps: float) ->
     return quotients
 
 
-def checked_inputs(tensors: Sequence[Tensor]) -> list[int]:
+def checked_inputs(tensors: Tensors) -> list[int]:
     """The places of those that require a gradient; ValueError unless they are float64."""
     checked = [i for i, tensor in enumerate(tensors) if tensor.requires_grad]
     if not checked:
@@ -49,31 +51,31 @@ def checked_inputs(tensors: Sequence[Tensor]) -> list[int]:
 def compare(i: int, found: Array, expected: Array, atol: float, rtol: float) -> None:
     """AssertionError for the worst element of input i, unless all are within the tolerance."""
     error = np.abs(found - expected) - rtol * np.abs(expected)
-    if (error <= atol).all():  # NaN fails
+    if (error <= atol).all():  # not so for NaN
         return
-    worst = np.unravel_index(np.argmax(np.nan_to_num(error, nan=np.inf)), error.shape)
-    element = tuple(map(int, worst))
+    # argmax takes a NaN for the largest; the index as Python's integers, which print as such
+    worst = tuple([int(k) for k in np.unravel_index(error.argmax(), error.shape)])
     raise AssertionError(
-        f"input {i}, element {element}: the gradient is {found[worst]:.10g}, "
+        f"input {i}, element {worst}: the gradient is {found[worst]:.10g}, "
         f"finite differences give {expected[worst]:.10g}"
     )
 
 
-def random_like(outputs: Sequence[Tensor], seed: int) -> list[Tensor]:
-    """A weight for each element of each output."""
+def random_weights(outputs: Tensors, seed: int) -> list[Tensor]:
+    """u: a number for each element of each output."""
     rng = np.random.default_rng(seed)
     return [wrap(rng.standard_normal(output.shape)) for output in outputs]
 
 
-def weighted_sum(outputs: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """L = u·f."""
+def weighted_sum(outputs: Tensors, weights: Tensors) -> Tensor:
+    """L = u·f, over all outputs."""
     terms = [(y * u).sum() for y, u in zip(outputs, weights, strict=True)]
     return stack(terms).sum()
 
 
 def gradcheck(
     func: Callable[..., Any],
-    inputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Tensors,
     *,
     eps: float = 1e-5,
     atol: float = 1e-7,
@@ -92,21 +94,19 @@ def gradcheck(
     """
     tensors = as_list(inputs)
     checked = checked_inputs(tensors)
-    weights: list[Tensor] = []
 
-    def loss() -> Tensor:
-        outputs = [y for y in as_list(func(*tensors)) if y.is_floating_point()]
-        if not weights:
-            weights.extend(random_like(outputs, seed))
-        return weighted_sum(outputs, weights)
+    def outputs() -> list[Tensor]:
+        return [y for y in as_list(func(*tensors)) if y.is_floating_point()]
 
-    total = loss()
+    at_inputs = outputs()
+    weights = random_weights(at_inputs, seed)
+    total = weighted_sum(at_inputs, weights)
     exact: Sequence[Tensor | None] = [None] * len(checked)
     if total.requires_grad:
         exact = grad(total, [tensors[i] for i in checked], allow_unused=True)
     for i, g in zip(checked, exact, strict=True):
         array = tensors[i].data
-        expected = difference_quotients(lambda: loss().item(), array, eps)
+        expected = difference_quotients(lambda: weighted_sum(outputs(), weights).item(), array, eps)
         found = np.zeros(array.shape) if g is None else g.data
         compare(i, found, expected, atol, rtol)
     return True
@@ -114,7 +114,7 @@ def gradcheck(
 
 def gradgradcheck(
     func: Callable[..., Any],
-    inputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Tensors,
     *,
     seed: int = 1,
     **options: Any,
@@ -128,7 +128,7 @@ def gradgradcheck(
     """
     tensors = as_list(inputs)
 
-    def recorded(xs: Sequence[Tensor]) -> list[Tensor]:
+    def recorded(xs: Tensors) -> list[Tensor]:
         return [y for y in as_list(func(*xs)) if y.requires_grad]
 
     def first_derivatives(*arguments: Tensor) -> tuple[Tensor, ...]:
@@ -136,7 +136,7 @@ def gradgradcheck(
         total = weighted_sum(recorded(xs), us)
         return grad(total, [x for x in xs if x.requires_grad], create_graph=True)
 
-    weights = random_like(recorded(tensors), seed)
+    weights = random_weights(recorded(tensors), seed)
     for weight in weights:
         weight.requires_grad = True
-    return gradcheck(first_derivatives, (*tensors, *weights), seed=seed, **options)
+    return gradcheck(first_derivatives, [*tensors, *weights], seed=seed, **options)
