@@ -7,10 +7,8 @@ of `state_dict` are PyTorch's.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from textwrap import indent
-from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -48,13 +46,14 @@ class LoadResult(NamedTuple):
 
 
 Hook = Callable[[Any, tuple[Any, ...], Any], Any]  # (module, arguments, output)
+Named = Iterator[tuple[str, Tensor]]  # tensors with their names
 
 
 class RemovableHandle:
     """Takes a hook away again."""
 
     def __init__(self, hooks: dict[RemovableHandle, Hook]) -> None:
-        self.hooks = hooks
+        self.hooks = hooks  # the module's, by the handles that take them away
 
     def remove(self) -> None:
         """The hook is not called any more. A second time, nothing happens."""
@@ -78,7 +77,7 @@ class Module:
 
     training: bool = True
     forward: Callable[..., Any]
-    _forward_hooks: Mapping[RemovableHandle, Hook] = MappingProxyType({})
+    _forward_hooks: Mapping[RemovableHandle, Hook] = {}  # a module's own are made for its first
     _buffers: tuple[str, ...] = ()
 
     def __init__(self) -> None:
@@ -87,7 +86,7 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward`, and then the hooks."""
         output = self.forward(*args, **kwargs)
-        for hook in list(self._forward_hooks.values()):
+        for hook in list(self._forward_hooks.values()):  # a list: a hook may remove itself
             replacement = hook(self, args, output)
             if replacement is not None:
                 output = replacement
@@ -98,7 +97,7 @@ class Module:
 
         What it returns replaces the output, unless that is None. `handle.remove()` ends it.
         """
-        hooks = self.__dict__.setdefault("_forward_hooks", {})
+        hooks = vars(self).setdefault("_forward_hooks", {})
         handle = RemovableHandle(hooks)
         hooks[handle] = hook
         return handle
@@ -112,7 +111,7 @@ class Module:
         setattr(self, name, tensor)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules among its attributes."""
+        """The modules among its attributes, by the attributes' names."""
         return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
 
     def children(self) -> Iterator[Module]:
@@ -121,10 +120,10 @@ class Module:
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""
-        below = itertools.chain.from_iterable([child.modules() for child in self.children()])
+        below = [module for child in self.children() for module in child.modules()]
         return iter(dict.fromkeys([self, *below]))
 
-    def _own_tensors(self) -> Iterator[tuple[str, Tensor]]:
+    def _own_tensors(self) -> Named:
         """Its parameters, then its buffers, without those of its children."""
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
@@ -134,20 +133,20 @@ class Module:
             if value is not None:
                 yield name, value
 
-    def _tensors(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    def _tensors(self, prefix: str = "") -> Named:
         """All parameters and buffers, at all depths; a shared one under each of its names."""
         for name, tensor in self._own_tensors():
             yield prefix + name, tensor
         for name, child in self.named_children():
             yield from child._tensors(f"{prefix}{name}.")
 
-    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+    def named_parameters(self) -> Named:
         """Each parameter once, under the first of its names."""
-        seen: set[Tensor] = set()
+        first_names: dict[Tensor, str] = {}
         for name, tensor in self._tensors():
-            if isinstance(tensor, Parameter) and tensor not in seen:
-                seen.add(tensor)
-                yield name, tensor
+            if isinstance(tensor, Parameter):
+                first_names.setdefault(tensor, name)
+        return ((name, parameter) for parameter, name in first_names.items())
 
     def parameters(self) -> Iterator[Tensor]:
         """Each parameter once."""
@@ -173,12 +172,16 @@ class Module:
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
         arrays = {name: numbers(name, state_dict[name]) for name in own if name in state_dict}
-        problems = shape_problems(arrays, own)
+        problems = [f"cannot load {type(self).__name__}:"]
+        for name, array in arrays.items():
+            if array.shape != own[name].shape:
+                shapes = f"its shape is {array.shape}, the model's {own[name].shape}"
+                problems.append(f"{name}: {shapes}")
         if strict:
             problems += [f"missing: {name}" for name in missing]
             problems += [f"unexpected: {name}" for name in unexpected]
-        if problems:
-            raise RuntimeError("\n  ".join([f"cannot load {type(self).__name__}:", *problems]))
+        if len(problems) > 1:
+            raise RuntimeError("\n  ".join(problems))
         for name, array in arrays.items():
             own[name].data[...] = array
         return LoadResult(missing, unexpected)
@@ -246,15 +249,6 @@ def numbers(name: str, value: Any) -> Array:
         return array.astype(float64, casting="same_kind")
     except (TypeError, ValueError) as error:
         raise RuntimeError(f"{name}: {type(value).__name__} is no array of numbers") from error
-
-
-def shape_problems(arrays: Mapping[str, Array], own: Mapping[str, Tensor]) -> list[str]:
-    """A line for each array that does not have the shape of the tensor of its name."""
-    return [
-        f"{name}: its shape is {array.shape}, the model's {own[name].shape}"
-        for name, array in arrays.items()
-        if array.shape != own[name].shape
-    ]
 
 
 def clear_grads(parameters: Iterable[Tensor], set_to_none: bool) -> None:
