@@ -25,25 +25,20 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     checks.linear(input, weight, bias)
     if input.ndim != 2:
-        rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
-        return linear(rows, weight, bias).reshape(*input.shape[:-1], len(weight))
+        *leading, features = input.shape
+        rows = input.reshape(
+            math.prod(leading), features
+        )  # not -1, which 0 features would not tell
+        return linear(rows, weight, bias).reshape(*leading, len(weight))
     y = kernels.linear(input.data, weight.data, None if bias is None else bias.data)
-    by_input = (input, lambda g, y: g @ weight)  # (N, out) @ (out, in)
-    by_weight = (weight, lambda g, y: g.T @ input)  # (out, N) @ (N, in)
-    if bias is None:
-        return record(
-            "linear",
-            y,
-            by_input,
-            by_weight,
-        )
+    by_bias = () if bias is None else ((bias, lambda g, y: g),)  # the walk adds up the N rows
     return record(
         "linear",
         y,
-        by_input,
-        by_weight,
-        (bias, lambda g, y: g),
-    )  # the walk sums it up
+        (input, lambda g, y: g @ weight),  # (N, out) @ (out, in)
+        (weight, lambda g, y: g.T @ input),  # (out, N) @ (N, in)
+        *by_bias,
+    )
 
 
 def initial(shape: Shape, fan_in: int) -> Parameter:
@@ -176,10 +171,10 @@ class Flatten(Module):
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """Zero each element with probability p and scale the rest by 1/(1 − p); identity in eval.
+    """In training, zero each element with probability p and scale the rest by 1/(1 − p).
 
-    The scale keeps the mean as it is, so that at inference there is nothing to correct. p counts in
-    steps of 1/65,536.
+    The scale keeps the mean as it is, so that at inference there is nothing to correct. p is
+    rounded to 1/65,536: sixteen random bits decide about an element.
 
     >>> F.dropout(ones(1000), p=0.25).mean().item() > 0.9
     True
@@ -189,7 +184,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     share = round(p * 65536)
     if not training or share == 0:
         return input
-    kept = kernels.kept_by_dropout(input.data, share, generator)
+    kept = kernels.kept_by_dropout(input.data, share, generator)  # True or False for each
     scale = 0.0 if p == 1 else 1 / (1 - p)
     return input * wrap(kept * input.dtype.type(scale))
 

@@ -28,10 +28,9 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
     if input.numel() == 0:
         return input.clone()
     shifted = input.data - input.data.max(dim, keepdims=True)  # so that nothing overflows
-    y = shifted - np.log(np.exp(shifted).sum(dim, keepdims=True))
     return record(
         "log_softmax",
-        y,
+        shifted - np.log(np.exp(shifted).sum(dim, keepdims=True)),
         (input, lambda g, y: g - y.exp() * g.sum(dim, keepdim=True)),
         dim=dim,
     )
@@ -46,42 +45,39 @@ def softmax(input: Tensor, dim: int) -> Tensor:
     return log_softmax(input, dim).exp()
 
 
-class Softmax(Module):
+class AlongAxis(Module):
+    """What the two layers below have in common: the axis."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    def extra_repr(self) -> str:
+        """The axis."""
+        return f"dim={self.dim}"
+
+
+class Softmax(AlongAxis):
     """See `softmax`.
 
     >>> nn.Softmax(1)(zeros(1, 2))
     tensor([[0.5000, 0.5000]])
     """
 
-    def __init__(self, dim: int) -> None:
-        self.dim = dim
-
     def forward(self, input: Tensor) -> Tensor:
         """See `softmax`."""
         return softmax(input, self.dim)
 
-    def extra_repr(self) -> str:
-        """The axis."""
-        return f"dim={self.dim}"
 
-
-class LogSoftmax(Module):
+class LogSoftmax(AlongAxis):
     """See `log_softmax`.
 
     >>> nn.LogSoftmax(1)(zeros(1, 2))
     tensor([[-0.6931, -0.6931]])
     """
 
-    def __init__(self, dim: int) -> None:
-        self.dim = dim
-
     def forward(self, input: Tensor) -> Tensor:
         """See `log_softmax`."""
         return log_softmax(input, self.dim)
-
-    def extra_repr(self) -> str:
-        """The axis."""
-        return f"dim={self.dim}"
 
 
 # --- cross-entropy --------------------------------------------------------------------------------
@@ -112,7 +108,7 @@ def cross_entropy(
         input, target = input.unsqueeze(0), target.unsqueeze(0)
     classes = checks.class_scores(input, weight)
     keep, share = 1 - label_smoothing, label_smoothing / classes
-    divisor = None
+    divisor = None  # of the mean: the number of losses
     if target.is_floating_point():
         checks.class_probabilities(input, target, ignore_index)
         wanted = target.to(input.dtype) * keep + share
@@ -124,7 +120,7 @@ def cross_entropy(
         wanted = wrap((one_hot * keep + used * share).astype(input.dtype))
         if weight is not None or not used.any() or not used.all():
             divisor = total_weight(one_hot, weight)
-            input = where(used, input, 0.0)  # no gradient for those, whatever they hold
+            input = where(used, input, 0.0)  # no gradient for the ignored, whatever they hold
     if weight is not None:
         wanted = wanted * weight.reshape(1, -1, *[1] * (input.ndim - 2))
     losses = soft_cross_entropy(input, wanted)
@@ -136,7 +132,6 @@ def soft_cross_entropy(input: Tensor, wanted: Tensor) -> Tensor:
     logp = log_softmax(input, 1)
     terms = np.zeros_like(logp.data)
     np.multiply(logp.data, wanted.data, out=terms, where=wanted.data != 0)
-    y = -terms.sum(1)
 
     def by_input(g: Tensor, y: Tensor) -> Tensor:
         """Σ_k t_k · softmax(x)_c − t_c: the probabilities minus the target, if Σ t = 1."""
@@ -145,7 +140,7 @@ def soft_cross_entropy(input: Tensor, wanted: Tensor) -> Tensor:
 
     return record(
         "cross_entropy",
-        y,
+        -terms.sum(1),
         (input, by_input),
         (wanted, lambda g, y: -g.unsqueeze(1) * logp),
     )
@@ -160,7 +155,7 @@ def one_hot_rows(labels: Array, used: Array, classes: int) -> Array:
 
 
 def total_weight(one_hot: Array, weight: Tensor | None) -> float:
-    """What a weighted mean divides by: the weights of the true classes, added up; NaN for none."""
+    """What a weighted mean divides by: the weights of the true classes, added up; NaN for 0."""
     batch_axes = (0, *range(2, one_hot.ndim))
     counts = one_hot.sum(batch_axes)  # how often each class occurs, (C,)
     total = counts.sum() if weight is None else (counts * weight.data).sum()
