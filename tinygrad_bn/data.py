@@ -140,15 +140,16 @@ class DataLoader:
 
     def __len__(self) -> int:
         """The number of batches."""
-        full, rest = divmod(len(self.dataset), self.batch_size)
-        return full if rest == 0 or self.drop_last else full + 1
+        whole = math.floor if self.drop_last else math.ceil
+        return whole(len(self.dataset) / self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         """One pass over the data set."""
         n = len(self.dataset)
         order = generator.permutation(n) if self.shuffle else np.arange(n)
         for i in range(len(self)):
-            yield self.dataset[order[i * self.batch_size : (i + 1) * self.batch_size]]
+            start = i * self.batch_size
+            yield self.dataset[order[start : start + self.batch_size]]
 
     def __repr__(self) -> str:
         """The data set and how it is divided."""

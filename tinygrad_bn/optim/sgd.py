@@ -68,7 +68,7 @@ class SGD(Optimizer):
         return loss
 
     def direction(self, p: Tensor, g: Array, group: Group) -> Array:
-        """Where to go from p, by its gradient g and, with momentum, those before."""
+        """What lr is multiplied by: from p's gradient g and, with momentum, those before."""
         momentum = float(group["momentum"])
         if group["maximize"]:
             g = -g
@@ -78,7 +78,7 @@ class SGD(Optimizer):
             return g
         state = self.state[p]
         if "momentum_buffer" not in state:
-            state["momentum_buffer"] = wrap(np.array(g))
+            state["momentum_buffer"] = wrap(np.array(g))  # a copy: g is the .grad itself
             v: Array = g
         else:
             v = state["momentum_buffer"].data
