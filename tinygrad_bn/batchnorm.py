@@ -36,7 +36,7 @@ from .tensor import Tensor, ones, record_joint, wrap, zeros
 
 
 def per_channel(v: Tensor, ndim: int) -> Tensor:
-    """(C,) as (1, C, 1, …), so that it meets axis 1 of a tensor with `ndim` axes."""
+    """(C,) as (1, C, 1, …), so that it is broadcast along axis 1 of a tensor of `ndim` axes."""
     return v.reshape(1, -1, *[1] * (ndim - 2))
 
 
@@ -61,14 +61,17 @@ def batch_norm_composed(
 def batch_norm_train(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float = 1e-5
 ) -> tuple[Tensor, Array, Array]:
-    """Algorithm 1 as one operation on (N, C, …). Returns y, and the batch's μ and σ², (C,)."""
+    """Algorithm 1 as one operation on (N, C, …). Returns y, and the batch's μ and σ², (C,).
+
+    γ, β and x share most of the work of their gradients: one joint derivative gives all three.
+    """
     channels = x.shape[1]
     gamma = wrap(np.ones(channels, x.dtype)) if weight is None else weight
     beta = wrap(np.zeros(channels, x.dtype)) if bias is None else bias
     y, mean, var = kernels.batch_norm(x.data, gamma.data, beta.data, eps)
 
     def gradients(g: Tensor, y: Tensor, needed: Sequence[bool]) -> list[Tensor | None]:
-        if is_grad_enabled():  # they are to be differentiated again
+        if is_grad_enabled():  # by create_graph: they are to be differentiated again
             return gradients_composed(g, [x, gamma, beta], mean, eps)
         inv_std = 1 / np.sqrt(var + eps)
         found = kernels.batch_norm_gradients(
@@ -76,11 +79,8 @@ def batch_norm_train(
         )
         return [wrap(array) if need else None for array, need in zip(found, needed, strict=True)]
 
-    return (
-        record_joint("batch_norm", y, (x, gamma, beta), gradients, eps=eps),
-        mean,
-        var,
-    )
+    out = record_joint("batch_norm", y, (x, gamma, beta), gradients, eps=eps)
+    return out, mean, var
 
 
 # --- its gradient ---------------------------------------------------------------------------------
@@ -122,15 +122,16 @@ def six_equations(g: Array, x: Array, gamma: Array, eps: float = 1e-5) -> tuple[
 def gradients_composed(
     g: Tensor, inputs: Sequence[Tensor], mean: Array, eps: float
 ) -> list[Tensor | None]:
-    """The same as tensors with a history, from the composed form: for second derivatives.
+    """The same as tensors with a history, by `grad` of the composed form: for second derivatives.
 
-    The inputs are taken as copies, so that the walk ends at them. Measured from the mean, which
-    changes nothing, a common offset does not drown the differences.
+    `grad` stops at copies of the inputs, and what comes after knows the inputs behind them. The
+    batch's mean is subtracted first, as a constant: that changes no result, and a large offset
+    common to all x does not drown their differences.
     """
     copies = [tensor.clone() for tensor in inputs]
     x, gamma, beta = copies
-    centred = x - per_channel(wrap(mean), x.ndim)
-    y = batch_norm_composed(centred, gamma, beta, eps)
+    shifted = x - per_channel(wrap(mean), x.ndim)
+    y = batch_norm_composed(shifted, gamma, beta, eps)
     asked = [copy for copy in copies if copy.requires_grad]
     found = dict(zip(asked, grad(y, asked, g, create_graph=True), strict=True))
     return [found.get(copy) for copy in copies]
@@ -180,7 +181,8 @@ def batch_norm(
 
     training: normalize by the batch's own statistics, and move the running ones, if given, by
     running ← (1 − momentum)·running + momentum·batch. The variance stored estimates that of the
-    population: it is the unbiased one, m/(m − 1) times the one used. Otherwise: normalize by them.
+    population: it is the unbiased one, m/(m − 1) times the one used. Not training: normalize by
+    running_mean and running_var.
 
     >>> x = tensor([[1.0], [3.0]])
     >>> F.batch_norm(x, None, None, training=True, eps=0.0)
@@ -189,8 +191,8 @@ def batch_norm(
     """
     eps = float(eps)
     affine = {"weight": weight, "bias": bias}
-    state = {"running_mean": running_mean, "running_var": running_var}
-    checks.batch_norm(input, eps, affine, state)
+    statistics = {"running_mean": running_mean, "running_var": running_var}
+    checks.batch_norm(input, eps, affine, statistics)
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm needs running_mean and running_var when not training")
@@ -238,10 +240,9 @@ class BatchNorm(Module):
         self.eps = eps
         self.momentum = momentum
         self.affine = affine
-        self.track_running_stats = track_running_stats
+        self.track_running_stats = tracks = track_running_stats
         self.weight = Parameter(ones(num_features)) if affine else None
         self.bias = Parameter(zeros(num_features)) if affine and bias else None
-        tracks = track_running_stats
         self.register_buffer("running_mean", zeros(num_features) if tracks else None)
         self.register_buffer("running_var", ones(num_features) if tracks else None)
         self.register_buffer("num_batches_tracked", zeros((), dtype=int64) if tracks else None)
@@ -267,15 +268,15 @@ class BatchNorm(Module):
             self.weight,
             self.bias,
             use_batch,
-            self.weight_of_newest(),
+            self.weight_of_newest_batch(),
             self.eps,
         )
         if self.training and self.num_batches_tracked is not None and input.numel() > 0:
             self.num_batches_tracked.data += 1
         return y
 
-    def weight_of_newest(self) -> float:
-        """The momentum; for a plain average of n batches 1/n."""
+    def weight_of_newest_batch(self) -> float:
+        """The momentum; without one 1/n for the n-th batch, which makes a plain average."""
         if self.momentum is not None:
             return self.momentum
         if self.num_batches_tracked is None:

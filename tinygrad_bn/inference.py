@@ -38,16 +38,14 @@ def population_statistics(model: Module, batches: Iterable[Any]) -> None:
     """
     inputs = [batch[0] if isinstance(batch, tuple | list) else batch for batch in batches]
     trial = copy.deepcopy(model).eval()
-    if not inputs or not tracking_layers(trial):
-        raise ValueError(
-            f"{len(inputs)} batches for {len(tracking_layers(trial))} layers "
-            "with running statistics"
-        )
+    layers, trials = tracking_layers(model), tracking_layers(trial)
+    if not inputs or not layers:
+        raise ValueError(f"{len(inputs)} batches for {len(layers)} layers with running statistics")
     with no_grad():
         for layer in in_order_of_calls(trial, inputs):
             average_over(layer, trial, inputs)
-    for mine, theirs in zip(tracking_layers(model), tracking_layers(trial), strict=True):
-        mine.load_state_dict(theirs.state_dict())
+    for layer, tried in zip(layers, trials, strict=True):
+        layer.load_state_dict(tried.state_dict())
 
 
 def tracking_layers(model: Module) -> list[BatchNorm]:
@@ -62,7 +60,7 @@ def watched(
     inputs: list[Any],
     note: Hook,
 ) -> None:
-    """Run the model on all inputs, with `note` called after each call of one of the layers."""
+    """Run the model on all inputs; `note` is the hook that is called after each of the layers."""
     handles = [layer.register_forward_hook(note) for layer in layers]
     for x in inputs:
         model(x)
@@ -91,7 +89,7 @@ def average_over(layer: BatchNorm, model: Module, inputs: list[Any]) -> None:
             found.append((output.numel(), mean, var))
 
     momentum = layer.momentum
-    layer.momentum = 1.0  # the running statistics are those of the last batch
+    layer.momentum = 1.0  # so that the running statistics are those of the batch just seen
     layer.train().reset_running_stats()
     watched([layer], model, inputs, note)
     layer.eval().momentum = momentum
@@ -147,7 +145,7 @@ def neighbours(
 
 def why_not(before: Any, layer: BatchNorm, uses: Counter[Tensor]) -> str:
     """What stands against folding the layer into the one before it; empty if nothing does."""
-    forward = getattr(type(before), "forward", None)  # a subclass may have one of its own
+    forward = getattr(type(before), "forward", None)  # not isinstance: a subclass may have its own
     is_affine = forward in (Linear.forward, Conv2d.forward)
     if not is_affine or len(before.weight) != layer.num_features:
         return "follows no Linear or Conv2d of as many channels in a Sequential"
