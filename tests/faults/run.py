@@ -5,6 +5,9 @@
     python tests/faults/run.py --only conv/no-bias    one fault; `conv` means the whole list; may be
                                                       given several times
     python tests/faults/run.py --sample 15 --seed 7   fifteen of them
+    python tests/faults/run.py --first                only by the tests that most probably notice
+    python tests/faults/run.py --limit 600            the tests pass without a fault: do not try it
+                                                      again, and stop each run after so many seconds
     python tests/faults/run.py --list                 what there is; runs nothing
     python tests/faults/run.py --check                do they all fit the package? runs nothing
 
@@ -52,9 +55,11 @@ FIRST = {
     "window": ["chapters/test_10_conv.py"],
     "pooling": ["chapters/test_10_conv.py"],
     "normalization": ["chapters/test_11_batchnorm.py", "properties/test_bn_properties.py"],
+    "batchnorm": ["chapters/test_11_batchnorm.py", "properties/test_bn_properties.py"],
     "elementwise": ["chapters/test_03_tensor.py", "chapters/test_06_layers.py"],
     "products": ["chapters/test_03_tensor.py", "chapters/test_06_layers.py"],
     "engine": ["chapters/test_01_node.py"],
+    "checks": ["chapters/test_02_checks.py", "chapters/test_03_in_place.py"],
     "tensor": ["chapters/test_03_in_place.py", "chapters/test_03_printing.py"],
     "module": ["chapters/test_05_hooks.py"],
     "optim": ["chapters/test_08_optim.py", "chapters/test_08_optimizer.py"],
@@ -164,7 +169,7 @@ class Copy:
             raise RuntimeError(f"the tests do not import the copy in {self.root}: {lines[-1]}")
         return FAILED.match(failed[0])[1] if failed else None
 
-    def caught_by(self, fault: Fault, limit: float) -> str | None:
+    def caught_by(self, fault: Fault, limit: float, only_first: bool) -> str | None:
         """The first test that notices the fault; None if it survives them all."""
         package = self.root / "tinygrad_bn"
         file = package / fault.file
@@ -176,19 +181,34 @@ class Copy:
             first = first_tests(fault, self.root)
             others = [f"--ignore={name}" for name in first]
             found = self.failing_test(*first, limit=limit) if first else None
-            return found or self.failing_test(*ALL_TESTS, *others, limit=limit)
+            if found or only_first:
+                return found
+            return self.failing_test(*ALL_TESTS, *others, limit=limit)
         finally:
             file.write_text(right, encoding="utf-8")
 
 
-def survivors_of(faults: list[Fault], jobs: int) -> list[Fault]:
+def limit_for(copy: Copy, jobs: int) -> float:
+    """How long a run may take, by how long it takes without a fault; no result if one fails then."""
+    start = time.perf_counter()
+    if found := copy.failing_test(*ALL_TESTS, limit=3600):
+        print(f"without any fault, the tests fail: {found}")
+        sys.exit(2)
+    taken = time.perf_counter() - start
+    print(f"without a fault all pass, in {taken:.0f} s", flush=True)
+    return 60 + 5 * jobs * taken
+
+
+def survivors_of(
+    faults: list[Fault], jobs: int, limit: float | None, only_first: bool
+) -> list[Fault]:
     """Plant each fault and report on it; returns those that survive."""
     copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
 
     def verdict(fault: Fault) -> str | None:
         copy = copies.get()
         try:
-            return copy.caught_by(fault, limit)
+            return copy.caught_by(fault, limit, only_first)
         finally:
             copies.put(copy)
 
@@ -197,14 +217,8 @@ def survivors_of(faults: list[Fault], jobs: int) -> list[Fault]:
             copies.put(Copy(Path(folder).resolve() / str(number)))
         copy = copies.get()
         print(f"in copies such as {copy.root}", flush=True)
-        start = time.perf_counter()
-        if found := copy.failing_test(*ALL_TESTS, limit=3600):
-            print(f"without any fault, the tests fail: {found}")
-            sys.exit(2)
+        limit = limit or limit_for(copy, jobs)
         copies.put(copy)
-        taken = time.perf_counter() - start
-        limit = 60 + 5 * jobs * taken
-        print(f"without a fault all pass, in {taken:.0f} s; limit {limit:.0f} s", flush=True)
         survivors = []
         for fault, test in zip(faults, pool.map(verdict, faults), strict=True):
             print(f"{fault.name:44} {test or 'SURVIVES'}", flush=True)
@@ -226,6 +240,8 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the faults, and run nothing")
     parser.add_argument("--check", action="store_true", help="see that all fit, and run nothing")
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time (1)")
+    parser.add_argument("--first", action="store_true", help="only the tests that most likely notice")
+    parser.add_argument("--limit", type=float, help="seconds a run may take; no run without a fault")
     options = parser.parse_args()
     everything = read_lists()
     if mistakes := mistakes_in(everything):
@@ -247,7 +263,7 @@ def main() -> int:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before they are imported
     os.environ.pop("TINYGRAD_BN_KERNELS", None)  # the faults of kernels are those of the fast ones
     start = time.perf_counter()
-    survivors = survivors_of(faults, options.jobs)
+    survivors = survivors_of(faults, options.jobs, options.limit, options.first)
     taken = time.perf_counter() - start
     print(f"{len(faults)} faults, {len(faults) - len(survivors)} caught, in {taken:.0f} s")
     for fault in survivors:

@@ -8,9 +8,11 @@ found is replaced; all other text stays as it is.
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+Place = tuple[ast.AST, str]  # a node and its shape
 
 
 class Fault(NamedTuple):
@@ -33,35 +35,45 @@ class Fault(NamedTuple):
 
 def planted(fault: Fault, source: str) -> str:
     """`source` with the fault in it; ValueError if it does not say exactly where."""
-    tree = ast.parse(source)
-    scopes = [node for name, node in definitions(tree) if name == fault.function]
-    if not scopes:
+    scopes = scopes_of(source)
+    if fault.function not in scopes:
         raise ValueError(f"{fault.name}: there is no {fault.function!r} in {fault.file}")
-    found = [node for scope in scopes for node in occurrences(fault.right, scope)]
-    check_where(fault, len(found), tree)
+    found = occurrences(fault.right, scopes[fault.function])
+    check_where(fault, len(found), scopes)
     text = replaced(source, found[fault.nth or 0], fault.wrong)
     try:
-        new = ast.parse(text)
         compile(text, fault.name, "exec")
     except SyntaxError as error:
         raise ValueError(f"{fault.name}: with {fault.wrong!r} it is no Python: {error}") from error
-    if ast.dump(new) == ast.dump(tree):
+    if readings(fault.right) & readings(fault.wrong):
         raise ValueError(f"{fault.name}: {fault.wrong!r} changes nothing")
     return text
 
 
-def check_where(fault: Fault, count: int, tree: ast.Module) -> None:
+def check_where(fault: Fault, count: int, scopes: dict[str, list[Place]]) -> None:
     """ValueError unless the fault means exactly one of `count` places."""
     where = f"{fault.right!r} in {fault.function or 'the module'!r} of {fault.file}"
     if fault.nth is not None and not 0 <= fault.nth < count:
         raise ValueError(f"{fault.name}: there is no number {fault.nth} of {count} × {where}")
     if fault.nth is None and count != 1:
-        names = sorted({name for name, node in definitions(tree) if occurrences(fault.right, node)})
+        names = sorted(name for name, places in scopes.items() if occurrences(fault.right, places))
         elsewhere = f"; it is in {', '.join(map(repr, names))}" if names and not count else ""
         raise ValueError(f"{fault.name}: {count} × {where}{elsewhere}")
 
 
 # --- where it is ------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def scopes_of(source: str) -> dict[str, list[Place]]:
+    """What stands in each function, by its qualified name, in the order of the source."""
+    scopes: dict[str, list[Place]] = {}
+    for name, scope in definitions(ast.parse(source)):
+        places = [(node, shape(node)) for node in own_nodes(scope) if hasattr(node, "lineno")]
+        scopes.setdefault(name, []).extend(places)
+    for places in scopes.values():
+        places.sort(key=lambda place: (place[0].lineno, place[0].col_offset))
+    return scopes
 
 
 def definitions(tree: ast.Module) -> list[tuple[str, ast.AST]]:
@@ -117,13 +129,12 @@ def readings(text: str) -> set[str]:
     return found
 
 
-def occurrences(right: str, scope: ast.AST) -> list[ast.AST]:
-    """The nodes of the scope that `right` can be, in the order of the source."""
+def occurrences(right: str, places: list[Place]) -> list[ast.AST]:
+    """The nodes among those places that `right` can be."""
     wanted = readings(right)
     if not wanted:
         raise ValueError(f"{right!r} is no Python")
-    found = [node for node in own_nodes(scope) if hasattr(node, "lineno") and shape(node) in wanted]
-    found.sort(key=lambda node: (node.lineno, node.col_offset))
+    found = [node for node, its_shape in places if its_shape in wanted]
     # The statement `f()` and the expression `f()` in it are the same text: one place.
     inside = {id(node.value) for node in found if isinstance(node, ast.Expr)}
     return [node for node in found if id(node) not in inside]

@@ -1,0 +1,112 @@
+"""Faults of conv.py: the three derivatives of T, options on their way, pooling."""
+
+FAULTS = {
+    "convolution": {
+        "input-gradient-sign": ("input_gradient(w, g, window)", "-input_gradient(w, g, window)"),
+        "weight-gradient-sign": ("weight_gradient(x, g, window)", "-weight_gradient(x, g, window)"),
+    },
+    "weight_gradient": {
+        "second-of-weights-by-x": ("input_gradient(h, g, window)", "-input_gradient(h, g, window)"),
+        "second-of-weights-by-g": ("convolution(x, h, window)", "-convolution(x, h, window)"),
+        "weights-constant-in-x": ("by_x", "(x.detach(), by_x[1])", 1),
+    },
+    "input_gradient": {
+        "second-of-input-by-w": ("weight_gradient(h, g, window)", "-weight_gradient(h, g, window)"),
+        "second-of-input-by-g": ("convolution(h, w, window)", "-convolution(h, w, window)"),
+        "input-constant-in-w": ("by_w", "(w.detach(), by_w[1])", 1),
+    },
+    "conv2d": {
+        "bias": ("y + bias.reshape(-1, 1, 1)", "y - bias.reshape(-1, 1, 1)"),
+        "bias-of-columns": ("bias.reshape(-1, 1, 1)", "bias.reshape(-1, 1, 1).mean()"),
+        "unbatched-options": (
+            "conv2d(one, weight, bias, stride, padding, dilation, groups)",
+            "conv2d(one, weight, bias, dilation, padding, stride, groups)",
+        ),
+        "unbatched-without-bias": (
+            "conv2d(one, weight, bias, stride, padding, dilation, groups)",
+            "conv2d(one, weight, None, stride, padding, dilation, groups)",
+        ),
+        "unbatched-stays-batched": (
+            "conv2d(one, weight, bias, stride, padding, dilation, groups).squeeze(0)",
+            "conv2d(one, weight, bias, stride, padding, dilation, groups)",
+        ),
+        "kernel-axes": ("(weight.shape[2], weight.shape[3])", "(weight.shape[3], weight.shape[2])"),
+        "not-checked": ("checks.conv2d(input, weight, bias, groups)", "input.shape[2:]"),
+        "kernel-does-not-fit": ("checks.kernel_fits(window)", "pass"),
+        "unbatched-with-any-weight": ("weight.ndim == 4", "True"),
+    },
+    "Conv2d.__init__": {
+        "layer-not-checked": ("checks.conv2d_layer(in_channels, out_channels, groups, padding_mode)", "pass"),
+        "layer-fan-in": ("math.prod(shape[1:])", "shape[1]"),
+        "layer-bias-fan-in": ("initial((out_channels,), fan_in)", "initial((out_channels,), out_channels)"),
+        "layer-groups": ("in_channels // groups", "in_channels"),
+        "layer-padding-axes": ("padding if isinstance(padding, str) else (top, left)", "padding if isinstance(padding, str) else (left, top)"),
+        "layer-same-is-fixed": ("padding if isinstance(padding, str) else (top, left)", "(top, left)"),
+        "layer-always-a-bias": ("initial((out_channels,), fan_in) if bias else None", "initial((out_channels,), fan_in)"),
+        "layer-stride": ("self.stride = window.stride", "self.stride = (1, 1)"),
+        "layer-dilation": ("self.dilation = window.dilation", "self.dilation = (1, 1)"),
+    },
+    "Conv2d.forward": {
+        "layer-options": (
+            "(self.stride, self.padding, self.dilation, self.groups)",
+            "(self.dilation, self.padding, self.stride, self.groups)",
+        ),
+        "layer-one-group": ("self.groups", "1"),
+        "layer-bias": ("self.bias", "None"),
+    },
+    "Conv2d.extra_repr": {
+        "layer-usual-options-printed": ("getattr(self, name) != default", "True"),
+        "layer-bias-not-printed": ("text if self.bias is not None else f'{text}, bias=False'", "text"),
+    },
+    "max_pool2d": {
+        "pool-unbatched-dilation": (
+            "max_pool2d(one, kernel_size, stride, padding, dilation)",
+            "max_pool2d(one, kernel_size, stride, padding)",
+        ),
+        "pool-unbatched-stays": (
+            "max_pool2d(one, kernel_size, stride, padding, dilation).squeeze(0)",
+            "max_pool2d(one, kernel_size, stride, padding, dilation)",
+        ),
+        "pool-not-checked": ("checks.images('max_pool2d', input)", "input.shape[2:]"),
+        "pool-does-not-fit": ("checks.kernel_fits(window)", "pass"),
+        "pool-gradient": ("route(g, x, y, window)", "-route(g, x, y, window)"),
+    },
+    "route": {"pool-second": ("collect(h, x, y, window)", "-collect(h, x, y, window)")},
+    "collect": {"pool-third": ("route(g, x, y, window)", "-route(g, x, y, window)")},
+    "avg_pool2d": {
+        "average": ("1 / math.prod(window.kernel)", "1 / sum(window.kernel)"),
+        "average-over-channels": ("groups=channels", "groups=1"),
+        "average-dtype": ("input.dtype", "float"),
+        "average-unbatched-padding": (
+            "avg_pool2d(input.unsqueeze(0), kernel_size, stride, padding)",
+            "avg_pool2d(input.unsqueeze(0), kernel_size, stride)",
+        ),
+        "average-not-checked": ("checks.images('avg_pool2d', input)", "input.shape[2:]"),
+        "average-does-not-fit": ("checks.kernel_fits(window)", "pass"),
+    },
+    "pool_window": {
+        "pool-default-stride": ("kernel_size if stride is None else stride", "1 if stride is None else stride"),
+        "pool-padding-not-checked": ("checks.pool_padding(window)", "pass"),
+        "pool-never-dilated": ("Window.of(image, kernel_size, steps, padding, dilation, groups)", "Window.of(image, kernel_size, steps, padding, 1, groups)"),
+    },
+    "Pooling.__init__": {
+        "layer-pool-not-checked": ("pool_window((1, 1), kernel_size, stride, padding)", "pass"),
+        "layer-pool-stride": ("kernel_size if stride is None else stride", "1 if stride is None else stride"),
+    },
+    "MaxPool2d.__init__": {
+        "layer-pool-dilation-not-checked": ("pool_window((1, 1), kernel_size, stride, padding, dilation)", "pass"),
+    },
+    "MaxPool2d.forward": {
+        "layer-pool-options": (
+            "(self.kernel_size, self.stride, self.padding, self.dilation)",
+            "(self.kernel_size, self.dilation, self.padding, self.stride)",
+        )
+    },
+    "MaxPool2d.extra_repr": {"layer-pool-dilation-printed": ("f'{super().extra_repr()}, dilation={self.dilation}'", "super().extra_repr()")},
+    "AvgPool2d.forward": {
+        "layer-average-padding": (
+            "avg_pool2d(input, self.kernel_size, self.stride, self.padding)",
+            "avg_pool2d(input, self.kernel_size, self.stride)",
+        )
+    },
+}

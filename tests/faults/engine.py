@@ -1,0 +1,139 @@
+"""Faults of engine.py: what is recorded, the order of the walk, who owns a gradient."""
+
+FAULTS = {
+    "Node.__init__": {
+        "node-without-name": ("self.name = name", "self.name = ''"),
+        "node-without-arguments": ("self.arguments = arguments", "self.arguments = {}"),
+        "node-shapes-reversed": ("parent.data.shape", "parent.data.shape[::-1]"),
+        "node-dtypes-of-arrays": ("parent.data.dtype", "np.dtype('float32')"),
+        "node-number-of-all": ("next(_creation_order)", "0"),
+    },
+    "Node.gradients": {
+        "vjp-swapped": ("derivative(g, y)", "derivative(y, g)"),
+        "joint-needed-reversed": (
+            "self.derivative(g, y, needed)",
+            "self.derivative(g, y, needed[::-1])",
+        ),
+        "joint-swapped": ("self.derivative(g, y, needed)", "self.derivative(y, g, needed)"),
+    },
+    "Node.release": {
+        "release-keeps-the-derivatives": ("self.parents = self.derivative = ()", "self.parents = ()"),
+        "release-keeps-the-inputs": ("self.parents = self.derivative = ()", "self.derivative = ()"),
+        "release-forgets-the-shapes": (
+            "self.parents = self.derivative = ()",
+            "self.parents = self.derivative = self.shapes = ()",
+        ),
+        "release-forgets-the-arguments": (
+            "self.parents = self.derivative = ()",
+            "self.parents = self.derivative = ()\nself.arguments = {}",
+        ),
+    },
+    "Node.__repr__": {
+        "node-printed-without-inputs": (
+            "f\"<{self.name} of {', '.join(f'{dtype} {shape}' for dtype, shape in inputs)}>\"",
+            'f"<{self.name}>"',
+        ),
+    },
+    "is_grad_enabled": {"always-enabled": ("recording.get()", "True")},
+    "grad_mode": {
+        "no-grad-nested": ("recording.reset(token)", "recording.set(True)"),
+        "no-grad-for-ever": ("recording.reset(token)", "pass"),
+        "grad-mode-ignored": ("recording.set(enabled)", "recording.set(True)"),
+    },
+    "no_grad": {"no-grad-records": ("grad_mode(False)", "grad_mode(True)")},
+    "operations_behind": {
+        "oldest-first": ("item[1].number", "-item[1].number"),
+        "released-graph-unnoticed": ("node.parents", "True", 0),
+        "input-behind-release": ("any(tensor is given for given in inputs)", "False"),
+        "released-graph-passed-over": ("any(tensor is given for given in inputs)", "True"),
+    },
+    "leaves_of": {
+        "grads-for-inner-tensors": ("tensor.grad_fn is None", "True"),
+        "grads-for-constants": ("tensor.requires_grad", "True"),
+        "leaf-as-output": ("dict.fromkeys(outputs)", "{}"),
+    },
+    "steps_towards": {
+        "one-step-only": ("on_path.add(tensor)", "pass"),
+        "only-next-to-the-wanted": ("parent in on_path", "parent in set(wanted)"),
+    },
+    "unbroadcast": {
+        "unaligned-broadcast": ("new + axis", "axis"),
+        "leading-axes-kept": ("(*range(new), *repeated)", "(*repeated,)"),
+        "repeated-axes-kept": ("size == 1", "size < 1"),
+        "all-axes-are-new": ("g.data.ndim - len(shape)", "g.data.ndim"),
+    },
+    "hand_back": {
+        "last-path-only": ("grads[parent] + part", "part"),
+        "paths-subtracted": ("grads[parent] + part", "grads[parent] - part"),
+        "gradient-dtype": ("part.data.dtype != parent.data.dtype", "False"),
+        "same-rank-not-unbroadcast": (
+            "part.data.shape != parent.data.shape",
+            "part.data.ndim != parent.data.ndim",
+        ),
+        "only-the-first-input": ("part is None", "part is None or parent is not node.parents[0]"),
+    },
+    "differentiate": {
+        "same-output-twice": ("grads[output] + seed", "seed"),
+        "inner-input-lost": ("grads[tensor] if tensor in kept else grads.pop(tensor)", "grads.pop(tensor)"),
+        "oldest-step-first": ("steps.pop()", "steps.pop(0)"),
+        "never-released": ("not retain_graph", "False"),
+        "always-released": ("not retain_graph", "True"),
+        "always-recorded": ("grad_mode(create_graph)", "grad_mode(True)"),
+        "never-recorded": ("grad_mode(create_graph)", "grad_mode(False)"),
+        "given-inputs-unknown-to-the-search": ("inputs or ()", "()"),
+        "empty-list-of-inputs-means-all": ("inputs is None", "not inputs"),
+        "output-and-gradient-swapped": (
+            "node.gradients(g, tensor, needed)",
+            "node.gradients(tensor, g, needed)",
+        ),
+    },
+    "seed_for": {
+        "nothing-recorded-unnoticed": ("not output.requires_grad", "False"),
+        "vector-of-one": ("output.data.size != 1", "output.data.ndim"),
+        "vector-without-gradient": ("output.data.size != 1", "False"),
+        "seed-of-zeros": ("np.ones_like(output.data)", "np.zeros_like(output.data)"),
+        "seed-in-memory-of-the-output": (
+            "one.data = np.ones_like(output.data)",
+            "one.data[...] = 1",
+        ),
+        "array-as-gradient": ("not hasattr(gradient, 'grad_fn')", "False"),
+        "gradient-of-another-shape": ("gradient.data.shape != output.data.shape", "False"),
+        "gradient-of-another-dtype": ("gradient.data.dtype != output.data.dtype", "False"),
+        "seed-of-caller": ("gradient.clone()", "gradient"),
+        "seed-without-history": ("grad_mode(create_graph)", "grad_mode(False)"),
+        "seed-always-recorded": ("grad_mode(create_graph)", "grad_mode(True)"),
+    },
+    "backward": {
+        "create-releases": ("retain_graph or create_graph", "retain_graph"),
+        "no-accumulation": ("leaf.grad + g", "g"),
+        "shared-grads": ("id(g.data) in taken", "False"),
+        "shared-grads-forgotten": ("taken.add(id(g.data))", "pass"),
+        "read-only-grads": ("g.data.base is not None", "False"),
+        "views-as-grads": ("g.data.base is not None", "not g.data.flags.writeable"),
+        "grads-without-history": ("grad_mode(create_graph)", "grad_mode(False)"),
+        "grads-always-with-history": ("grad_mode(create_graph)", "grad_mode(True)"),
+        "accumulated-in-place": ("g = leaf.grad + g", "leaf.grad.data += g.data\ng = leaf.grad"),
+    },
+    "as_list": {"tuple-is-one-tensor": ("isinstance(value, tuple | list)", "isinstance(value, list)")},
+    "grad": {
+        "one-gradient-for-many-outputs": ("len(given) != len(outs)", "False"),
+        "input-without-grad": ("not tensor.requires_grad", "False"),
+        "retain-by-default": ("create_graph if retain_graph is None else retain_graph", "True"),
+        "create-does-not-retain": (
+            "create_graph if retain_graph is None else retain_graph",
+            "bool(retain_graph)",
+        ),
+        "retain-has-no-say": (
+            "create_graph if retain_graph is None else retain_graph",
+            "create_graph",
+        ),
+        "unused-is-an-error": ("not allow_unused", "True"),
+        "unused-is-never-an-error": ("not allow_unused", "False"),
+        "gradients-reversed": (
+            "tuple(found.get(tensor) for tensor in ins)",
+            "tuple(found.get(tensor) for tensor in ins[::-1])",
+        ),
+        "given-gradients-ignored": ("given = as_list(grad_outputs)", "pass"),
+        "seeds-of-the-first": ("seed_for(out, g, create_graph)", "seed_for(out, given[0], create_graph)"),
+    },
+}

@@ -1,0 +1,59 @@
+"""Faults of kernels/convolution.py: columns, groups, rows of a block."""
+
+FAULTS = {
+    "columns": {
+        "groups-of-columns": (
+            "taps.reshape(groups, k, rows, ow * images)",
+            "taps.reshape(k, groups, rows, ow * images).swapaxes(0, 1)",
+        ),
+        "rows-and-columns": ("by_channel.swapaxes(1, 2)", "by_channel[:, :, ::-1].swapaxes(1, 2)"),
+    },
+    "by_row": {
+        "groups-of-rows": (
+            "x.reshape(groups, channels // groups, height, width * images)",
+            "x.reshape(channels // groups, groups, height, width * images).swapaxes(0, 1)",
+        ),
+        "rows-in-reverse": ("by_channel.swapaxes(1, 2)", "by_channel.swapaxes(1, 2)[:, ::-1]"),
+    },
+    "blocks_of_rows": {
+        "rows-left-out": ("taps.shape[3]", "max(taps.shape[3] - 1, 1)"),
+    },
+    "conv2d": {
+        "padding-fill": ("window.framed(x, 0)", "window.framed(x, 1)"),
+        "groups-of-weights": (
+            "w.reshape(groups, 1, outputs // groups, -1)",
+            "w.reshape(outputs // groups, 1, groups, -1).swapaxes(0, 2)",
+        ),
+        "first-rows-again": ("taps[:, :, :, rows]", "taps[:, :, :, : rows.stop - rows.start]"),
+        "values-of-first-rows": ("rows_of_y[:, rows]", "rows_of_y[:, : rows.stop - rows.start]"),
+        "first-group-of-weights": ("np.matmul(weights, here, out=rows_of_y[:, rows])", "np.matmul(weights[:1], here, out=rows_of_y[:, rows])"),
+        "dtype": ("x.dtype", "float"),
+        "batch-stays-last": ("batch_first(y)", "y"),
+    },
+    "conv2d_weight_gradient": {
+        "padding-fill-of-weight-gradient": ("window.framed(x, 0)", "window.framed(x, 1)"),
+        "last-rows-only": ("dw + products.sum(1)", "products.sum(1)"),
+        "first-row-of-each-block": ("products.sum(1)", "products[:, 0]"),
+        "weight-gradient-axes": ("dw.swapaxes(1, 2)", "dw"),
+        "weight-gradient-of-first-rows": ("rows_of_g[:, rows]", "rows_of_g[:, : rows.stop - rows.start]"),
+        "weight-gradient-of-first-inputs": ("taps[:, :, :, rows]", "taps[:, :, :, : rows.stop - rows.start]"),
+        "weight-gradient-dtype": ("np.zeros((), x.dtype)", "np.zeros(1, float)"),
+        "weight-gradient-of-first-group": ("here @ rows_of_g[:, rows]", "here @ rows_of_g[:1, rows]"),
+    },
+    "conv2d_input_gradient": {
+        "frame-of-old-values": ("frame[...] = 0", "pass"),
+        "frame-of-ones": ("frame[...] = 0", "frame[...] = 1"),
+        "first-group-of-weights-back": ("weights[group]", "weights[0]"),
+        "first-group-of-slopes": ("rows_of_g[group, rows]", "rows_of_g[0, rows]"),
+        "first-channels-of-frame": ("frame[group * channels : (group + 1) * channels]", "frame[:channels]"),
+        "overlap-lost": ("window.add_to_each(places, values)", "places[...] = values"),
+        "input-gradient-of-first-rows": ("rows_of_g[group, rows]", "rows_of_g[group, : rows.stop - rows.start]"),
+        "input-gradient-to-first-rows": ("taps[:, :, :, rows]", "taps[:, :, :, : rows.stop - rows.start]"),
+        "input-gradient-rows": ("back.swapaxes(0, 1)", "back"),
+        "groups-of-weights-back": (
+            "w.reshape(groups, outputs // groups, -1)",
+            "w.reshape(outputs // groups, groups, -1).swapaxes(0, 1)",
+        ),
+        "padding-handed-back": ("inside", "frame[:, : window.image[0], : window.image[1]]", 1),
+    },
+}

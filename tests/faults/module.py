@@ -1,0 +1,155 @@
+"""Faults of module.py: names, hooks, saving and loading, switches, printing."""
+
+FAULTS = {
+    "Parameter.__init__": {
+        "parameter-is-a-copy": ("self.data = data.data", "pass"),
+        "parameter-always-trained": ("requires_grad", "True"),
+    },
+    "Parameter.__repr__": {
+        "parameter-printed-as-a-tensor": (
+            'f"Parameter containing:\\n{super().__repr__()}"',
+            "super().__repr__()",
+        )
+    },
+    "RemovableHandle.remove": {
+        "hook-stays": ("self.hooks.pop(self, None)", "pass"),
+        "all-hooks-go": ("self.hooks.pop(self, None)", "self.hooks.clear()"),
+        "removed-twice-is-an-error": ("self.hooks.pop(self, None)", "self.hooks.pop(self)"),
+    },
+    "Module.__call__": {
+        "no-hooks": ("list(self._forward_hooks.values())", "[]"),
+        "hooks-in-reverse": (
+            "list(self._forward_hooks.values())",
+            "list(self._forward_hooks.values())[::-1]",
+        ),
+        "hooks-removed-meanwhile": (
+            "list(self._forward_hooks.values())",
+            "self._forward_hooks.values()",
+        ),
+        "replacement-ignored": ("output = replacement", "pass"),
+        "none-replaces": ("replacement is not None", "True"),
+        "hook-of-another-module": ("hook(self, args, output)", "hook(None, args, output)"),
+        "hook-without-brackets": ("hook(self, args, output)", "hook(self, args[0], output)"),
+        "options-lost": ("self.forward(*args, **kwargs)", "self.forward(*args)"),
+    },
+    "Module.register_forward_hook": {
+        "hooks-of-the-class": (
+            "self.__dict__.setdefault('_forward_hooks', {})",
+            "type(self).__dict__.get('_forward_hooks') or setattr(type(self), '_forward_hooks', {})"
+            " or type(self)._forward_hooks",
+        ),
+        "one-hook-only": ("self.__dict__.setdefault('_forward_hooks', {})", "self.__dict__.update(_forward_hooks={}) or self._forward_hooks"),
+    },
+    "Module.register_buffer": {
+        "last-buffer-only": ("(*self._buffers, name)", "(name,)"),
+        "buffer-twice": ("name not in self._buffers", "True"),
+        "buffers-in-reverse": ("(*self._buffers, name)", "(name, *self._buffers)"),
+    },
+    "Module.named_children": {
+        "children-in-reverse": ("vars(self).items()", "reversed(vars(self).items())"),
+    },
+    "Module.modules": {
+        "module-itself-left-out": ("[self, *below]", "below"),
+        "shared-module-twice": ("dict.fromkeys([self, *below])", "[self, *below]"),
+        "children-only": ("child.modules()", "[child]"),
+    },
+    "Module._own_tensors": {
+        "no-buffers": ("self._buffers", "()"),
+        "empty-buffers-too": ("value is not None", "True"),
+        "constants-are-parameters": ("isinstance(value, Parameter)", "isinstance(value, Tensor)"),
+    },
+    "Module._tensors": {
+        "prefix-of-parent-lost": ('f"{prefix}{name}."', 'f"{name}."'),
+        "own-prefix-lost": ("prefix + name", "name"),
+    },
+    "Module.named_parameters": {
+        "shared-parameter-twice": ("tensor not in seen", "True"),
+        "buffers-are-parameters": ("isinstance(tensor, Parameter)", "True"),
+        "shared-parameter-forgotten": ("seen.add(tensor)", "pass"),
+    },
+    "Module.buffers": {
+        "parameters-are-buffers": ("not isinstance(tensor, Parameter)", "True"),
+        "shared-buffer-twice": (
+            "dict.fromkeys([tensor for _, tensor in self._tensors()])",
+            "[tensor for _, tensor in self._tensors()]",
+        ),
+    },
+    "Module.state_dict": {
+        "state-is-a-copy": ("value.detach()", "value.detach().clone()"),
+        "state-with-history": ("value.detach()", "value"),
+    },
+    "Module.load_state_dict": {
+        "load-rebinds": ("own[name].data[...] = array", "own[name].data = array"),
+        "load-never-strict": ("strict", "False"),
+        "load-always-strict": ("strict", "True"),
+        "missing-unnoticed": ('f"missing: {name}"', "name"),
+        "unexpected-loaded": ("name not in own", "False"),
+        "missing-not-reported": ("name not in state_dict", "False"),
+        "results-exchanged": ("LoadResult(missing, unexpected)", "LoadResult(unexpected, missing)"),
+        "shapes-not-compared": ("shape_problems(arrays, own)", "[]"),
+        "first-problem-only": ("[f\"cannot load {type(self).__name__}:\", *problems]", "[f\"cannot load {type(self).__name__}:\", *problems[:1]]"),
+    },
+    "Module.train": {
+        "train-only-self": ("child.train(mode)", "pass"),
+        "train-always": ("child.train(mode)", "child.train()"),
+        "mode-of-children-only": ("self.training = mode", "pass"),
+    },
+    "Module.eval": {"eval-trains": ("self.train(False)", "self.train(True)")},
+    "Module.zero_grad": {
+        "zero-grad-to-none": ("clear_grads(self.parameters(), set_to_none)", "clear_grads(self.parameters(), True)"),
+    },
+    "Module.apply": {
+        "apply-not-to-self": ("fn(self)", "pass"),
+        "apply-to-children-only": ("child.apply(fn)", "fn(child)"),
+    },
+    "Module.to": {
+        "to-forgets-grads": ("(value, value.grad)", "(value,)"),
+        "to-changes-integers": ("tensor.is_floating_point()", "True"),
+        "any-dtype-for-a-module": ("checks.module_dtype(dtype)", "pass"),
+        "to-copies": ("copy=False", "copy=True"),
+    },
+    "Module.float": {"module-float-is-double": ("float32", "float64")},
+    "Module.double": {"module-double-is-float": ("float64", "float32")},
+    "Module.__repr__": {
+        "options-of-a-parent-not-printed": ("[self.extra_repr(), *lines]", "lines"),
+        "options-not-printed": (
+            'f"{type(self).__name__}({self.extra_repr()})"',
+            'f"{type(self).__name__}()"',
+        ),
+        "children-not-indented": (
+            "f\"{type(self).__name__}(\\n{indent(inside, '  ')}\\n)\"",
+            'f"{type(self).__name__}(\\n{inside}\\n)"',
+        ),
+    },
+    "numbers": {
+        "numbers-of-any-kind": ("casting='same_kind'", "casting='unsafe'"),
+        "load-needs-no-detach": ("value.detach() if hasattr(value, 'detach') else value", "value"),
+    },
+    "shape_problems": {
+        "broadcast-when-loaded": ("array.shape != own[name].shape", "array.ndim != own[name].ndim"),
+        "shapes-exchanged": (
+            'f"{name}: its shape is {array.shape}, the model\'s {own[name].shape}"',
+            'f"{name}: its shape is {own[name].shape}, the model\'s {array.shape}"',
+        ),
+    },
+    "clear_grads": {
+        "grads-kept": ("parameter.grad = None", "pass"),
+        "zeros-for-none": ("parameter.grad is not None", "True"),
+        "never-zeros": ("set_to_none", "True"),
+        "zeroed-in-place": (
+            "parameter.grad = wrap(np.zeros_like(parameter.grad.data))",
+            "parameter.grad.data = np.ones_like(parameter.grad.data)",
+        ),
+    },
+    "Sequential.__init__": {
+        "functions-as-modules": ("not isinstance(module, Module)", "False"),
+    },
+    "Sequential.forward": {
+        "last-module-only": ("input = module(input)", "output = module(input)"),
+    },
+    "Sequential.__len__": {"length-of-all-modules": ("self.children()", "self.modules()")},
+    "Sequential.__getitem__": {
+        "modules-from-the-end": ("list(self.children())[index]", "list(self.children())[::-1][index]"),
+        "slice-is-a-list": ("Sequential(*chosen) if isinstance(chosen, list) else chosen", "chosen"),
+    },
+}
