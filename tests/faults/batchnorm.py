@@ -1,11 +1,16 @@
 """Faults of batchnorm.py: the paper's equations, running statistics, the layers."""
 
 FAULTS = {
-    "per_channel": {"last-axis": ("v.reshape(1, -1, *[1] * (ndim - 2))", "v.reshape(1, *[1] * (ndim - 2), -1)")},
+    "per_channel": {
+        "last-axis": ("v.reshape(1, -1, *[1] * (ndim - 2))", "v.reshape(1, *[1] * (ndim - 2), -1)")
+    },
     "batch_norm_composed": {
         "composed-unbiased": ("correction=0", "correction=1"),
         "composed-axes": ("axis != 1", "axis != 0"),
-        "composed-eps-outside": ("(x - mean) / (var + eps).sqrt()", "(x - mean) / (var.sqrt() + eps)"),
+        "composed-eps-outside": (
+            "(x - mean) / (var + eps).sqrt()",
+            "(x - mean) / (var.sqrt() + eps)",
+        ),
         "composed-variance": ("(x - mean) / (var + eps).sqrt()", "(x - mean) / (var + eps)"),
         "composed-bias": ("y + per_channel(bias, x.ndim)", "y - per_channel(bias, x.ndim)"),
         "composed-gamma": ("y * per_channel(weight, x.ndim)", "y + per_channel(weight, x.ndim)"),
@@ -22,12 +27,18 @@ FAULTS = {
         "gradient-eps": ("1 / np.sqrt(var + eps)", "1 / np.sqrt(var)"),
         "gradient-nobody-asks-for": ("to_x=needed[0]", "to_x=not needed[0]"),
         "gradient-asked-for-gamma": ("to_x=needed[0]", "to_x=needed[1]"),
-        "needed-in-reverse": ("zip(found, needed, strict=True)", "zip(found, needed[::-1], strict=True)"),
+        "needed-in-reverse": (
+            "zip(found, needed, strict=True)",
+            "zip(found, needed[::-1], strict=True)",
+        ),
         "composed-of-other-inputs": ("[x, gamma, beta]", "[x, beta, gamma]"),
     },
     "six_equations": {
         "six-power": ("std**-3", "std**-1"),
-        "six-mean": ("d_x_hat / std + d_var * 2 * centred / m + d_mean / m", "d_x_hat / std + d_var * 2 * centred / m"),
+        "six-mean": (
+            "d_x_hat / std + d_var * 2 * centred / m + d_mean / m",
+            "d_x_hat / std + d_var * 2 * centred / m",
+        ),
         "six-two": ("d_var * 2 * centred / m", "d_var * centred / m"),
         "six-gamma": ("(g * centred / std).sum(0)", "(g * centred).sum(0)"),
         "six-eps": ("np.sqrt(x.var(0) + eps)", "np.sqrt(x.var(0))"),
@@ -39,9 +50,18 @@ FAULTS = {
         "composed-not-centred": ("x - per_channel(wrap(mean), x.ndim)", "x"),
         "composed-on-the-inputs": ("tensor.clone()", "tensor"),
         "composed-for-constants": ("copy.requires_grad", "True"),
-        "composed-eps-lost": ("batch_norm_composed(centred, gamma, beta, eps)", "batch_norm_composed(centred, gamma, beta)"),
-        "composed-in-reverse": ("dict(zip(asked, grad(y, asked, g, create_graph=True), strict=True))", "dict(zip(asked, grad(y, asked, g, create_graph=True)[::-1], strict=True))"),
-        "composed-without-gradient": ("grad(y, asked, g, create_graph=True)", "grad(y, asked, g.detach(), create_graph=True)"),
+        "composed-eps-lost": (
+            "batch_norm_composed(centred, gamma, beta, eps)",
+            "batch_norm_composed(centred, gamma, beta)",
+        ),
+        "composed-in-reverse": (
+            "dict(zip(asked, grad(y, asked, g, create_graph=True), strict=True))",
+            "dict(zip(asked, grad(y, asked, g, create_graph=True)[::-1], strict=True))",
+        ),
+        "composed-without-gradient": (
+            "grad(y, asked, g, create_graph=True)",
+            "grad(y, asked, g.detach(), create_graph=True)",
+        ),
     },
     "batch_norm_eval": {
         "eval-eps": ("1 / np.sqrt(var.data + eps)", "1 / np.sqrt(var.data)"),
@@ -52,32 +72,53 @@ FAULTS = {
     },
     "move_towards": {
         "momentum-old": ("running.data *= 1 - momentum", "running.data *= momentum"),
-        "momentum-new": ("running.data += momentum * batch", "running.data += (1 - momentum) * batch"),
-        "running-rebound": ("running.data *= 1 - momentum", "running.data = running.data * (1 - momentum)"),
+        "momentum-new": (
+            "running.data += momentum * batch",
+            "running.data += (1 - momentum) * batch",
+        ),
+        "running-rebound": (
+            "running.data *= 1 - momentum",
+            "running.data = running.data * (1 - momentum)",
+        ),
         "running-missing": ("running is not None", "True"),
     },
     "batch_norm": {
         "not-checked": ("checks.batch_norm(input, eps, affine, state)", "pass"),
         "running-biased": ("var * (m / (m - 1))", "var"),
         "running-m": ("checks.values_per_channel(input.shape, 'batch_norm')", "input.shape[0]"),
-        "running-exchanged": ("move_towards(running_mean, mean, momentum)", "move_towards(running_mean, var, momentum)"),
+        "running-exchanged": (
+            "move_towards(running_mean, mean, momentum)",
+            "move_towards(running_mean, var, momentum)",
+        ),
         "empty-batch": ("input.numel() == 0", "False"),
         "trains-in-eval": ("not training", "False"),
         "eval-without-statistics": ("running_mean is None or running_var is None", "False"),
         "eval-without-variance": ("running_var is None", "False"),
-        "eval-eps-lost": ("batch_norm_eval(input, running_mean, running_var, weight, bias, eps)", "batch_norm_eval(input, running_mean, running_var, weight, bias)"),
-        "train-eps-lost": ("batch_norm_train(input, weight, bias, eps)", "batch_norm_train(input, weight, bias)"),
+        "eval-eps-lost": (
+            "batch_norm_eval(input, running_mean, running_var, weight, bias, eps)",
+            "batch_norm_eval(input, running_mean, running_var, weight, bias)",
+        ),
+        "train-eps-lost": (
+            "batch_norm_train(input, weight, bias, eps)",
+            "batch_norm_train(input, weight, bias)",
+        ),
         "numpy-eps-promotes": ("float(eps)", "eps"),
     },
     "BatchNorm.__init__": {
         "features-not-checked": ("checks.positive_integers(num_features=num_features)", "pass"),
-        "momentum-not-checked": ("checks.in_range(0, 1, momentum=0 if momentum is None else momentum)", "pass"),
+        "momentum-not-checked": (
+            "checks.in_range(0, 1, momentum=0 if momentum is None else momentum)",
+            "pass",
+        ),
         "eps-not-checked": ("checks.in_range(0, math.inf, eps=eps)", "pass"),
         "gamma-zero": ("Parameter(ones(num_features))", "Parameter(zeros(num_features))"),
         "beta-one": ("Parameter(zeros(num_features))", "Parameter(ones(num_features))"),
         "beta-without-affine": ("affine and bias", "bias"),
         "beta-always": ("affine and bias", "affine"),
-        "variance-zero": ("ones(num_features) if tracks else None", "zeros(num_features) if tracks else None"),
+        "variance-zero": (
+            "ones(num_features) if tracks else None",
+            "zeros(num_features) if tracks else None",
+        ),
         "count-of-floats": ("zeros((), dtype=int64)", "zeros(())"),
         "always-tracked": ("tracks = track_running_stats", "tracks = True"),
     },
@@ -90,17 +131,26 @@ FAULTS = {
         "channels-not-checked": ("checks.channels(self, input, self.kinds)", "pass"),
         "one-value-not-checked": ("checks.values_per_channel(input.shape, self)", "pass"),
         "untracked-eval": ("self.training or self.running_mean is None", "self.training"),
-        "statistics-in-training": ("self.training or self.running_mean is None", "self.running_mean is None"),
+        "statistics-in-training": (
+            "self.training or self.running_mean is None",
+            "self.running_mean is None",
+        ),
         "counts-in-eval": ("self.training", "True", 1),
         "counts-empty": ("input.numel() > 0", "True"),
-        "counts-twice": ("self.num_batches_tracked.data += 1", "self.num_batches_tracked.data += 2"),
+        "counts-twice": (
+            "self.num_batches_tracked.data += 1",
+            "self.num_batches_tracked.data += 2",
+        ),
         "eps-lost": ("self.eps", "1e-5"),
         "weight-lost": ("self.weight", "None"),
         "bias-lost": ("self.bias", "None"),
         "momentum-lost": ("self.weight_of_newest()", "0.1"),
     },
     "BatchNorm.weight_of_newest": {
-        "newest-of-n": ("int(self.num_batches_tracked) + 1", "max(int(self.num_batches_tracked), 1)"),
+        "newest-of-n": (
+            "int(self.num_batches_tracked) + 1",
+            "max(int(self.num_batches_tracked), 1)",
+        ),
         "plain-average-without-count": ("self.num_batches_tracked is None", "False"),
         "momentum-0-is-none": ("self.momentum is not None", "self.momentum"),
     },
@@ -110,6 +160,13 @@ FAULTS = {
             "f'{self.num_features}, eps={self.eps}'",
         ),
     },
-    "BatchNorm1d": {"1d-takes-images": ("{2: '(N, C)', 3: '(N, C, L)'}", "{2: '(N, C)', 3: '(N, C, L)', 4: '(N, C, H, W)'}")},
-    "BatchNorm2d": {"2d-takes-vectors": ("{4: '(N, C, H, W)'}", "{2: '(N, C)', 4: '(N, C, H, W)'}")},
+    "BatchNorm1d": {
+        "1d-takes-images": (
+            "{2: '(N, C)', 3: '(N, C, L)'}",
+            "{2: '(N, C)', 3: '(N, C, L)', 4: '(N, C, H, W)'}",
+        )
+    },
+    "BatchNorm2d": {
+        "2d-takes-vectors": ("{4: '(N, C, H, W)'}", "{2: '(N, C)', 4: '(N, C, H, W)'}")
+    },
 }

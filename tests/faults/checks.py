@@ -18,7 +18,10 @@ FAULTS = {
             "set(dtypes.values()) not in ({float32}, {float64})",
             "not set(dtypes.values()) <= {float32, float64}",
         ),
-        "integers-of-one-dtype": ("set(dtypes.values()) not in ({float32}, {float64})", "len(set(dtypes.values())) > 1"),
+        "integers-of-one-dtype": (
+            "set(dtypes.values()) not in ({float32}, {float64})",
+            "len(set(dtypes.values())) > 1",
+        ),
         "missing-tensor-is-no-dtype": ("t is not None", "True"),
     },
     "module_dtype": {"module-of-integers": ("np.dtype(dtype) not in (float32, float64)", "False")},
@@ -28,7 +31,10 @@ FAULTS = {
         "history-cut-off": ("tensor.grad_fn is not None", "False"),
         "constant-stays": ("not value", "True", 0),
     },
-    "positive_integers": {"any-size": ("not is_integer(size, 1)", "False"), "size-0": ("is_integer(size, 1)", "is_integer(size, 0)")},
+    "positive_integers": {
+        "any-size": ("not is_integer(size, 1)", "False"),
+        "size-0": ("is_integer(size, 1)", "is_integer(size, 0)"),
+    },
     "in_range": {
         "nan-in-range": ("not least <= value <= most", "value < least or value > most"),
         "below-the-range": ("not least <= value <= most", "not value <= most"),
@@ -49,7 +55,10 @@ FAULTS = {
         "tuples-are-one-value": ("isinstance(value, list | tuple)", "isinstance(value, list)"),
     },
     "axis": {
-        "first-negative-axis": ("not -existing <= dim < existing", "not -existing < dim < existing"),
+        "first-negative-axis": (
+            "not -existing <= dim < existing",
+            "not -existing < dim < existing",
+        ),
         "axis-after-last": ("not -existing <= dim < existing", "not -existing <= dim <= existing"),
         "no-axis-at-all": ("max(ndim, 1)", "ndim"),
         "axis-stays-negative": ("int(dim) % existing", "int(dim)"),
@@ -93,13 +102,22 @@ FAULTS = {
     "not_recorded": {
         "refused-though-nothing-is-recorded": ("not recording", "False"),
         "leaf-changed": ("target.requires_grad and target.grad_fn is None", "False"),
-        "recorded-target-changed": ("target.requires_grad or result.requires_grad", "result.requires_grad"),
-        "recorded-result-written": ("target.requires_grad or result.requires_grad", "target.requires_grad"),
+        "recorded-target-changed": (
+            "target.requires_grad or result.requires_grad",
+            "result.requires_grad",
+        ),
+        "recorded-result-written": (
+            "target.requires_grad or result.requires_grad",
+            "target.requires_grad",
+        ),
         "any-tensor-is-a-leaf": ("target.grad_fn is None", "True"),
     },
     "can_hold": {
         "no-room": ("np.broadcast_shapes(target.shape, result.shape) != target.shape", "False"),
-        "floats-into-integers": ("kinds.index(result.dtype.kind) > kinds.index(target.dtype.kind)", "False"),
+        "floats-into-integers": (
+            "kinds.index(result.dtype.kind) > kinds.index(target.dtype.kind)",
+            "False",
+        ),
         "integers-refused-by-floats": (
             "kinds.index(result.dtype.kind) > kinds.index(target.dtype.kind)",
             "result.dtype.kind != target.dtype.kind",
@@ -118,13 +136,19 @@ FAULTS = {
         "linear-input-of-any-size": ("input.shape[-1] != weight.shape[1]", "False"),
         "linear-of-0d": ("input.ndim == 0", "False"),
         "linear-bias-of-any-shape": ("has_shape('linear', weight.shape[:1], bias=bias)", "pass"),
-        "linear-dtypes-mixed": ("one_float_dtype('linear', input=input, weight=weight, bias=bias)", "pass"),
+        "linear-dtypes-mixed": (
+            "one_float_dtype('linear', input=input, weight=weight, bias=bias)",
+            "pass",
+        ),
         "linear-bias-of-any-dtype": ("bias=bias", "bias=None", 1),
     },
     "images": {
         "images-of-any-rank": ("input.ndim != 4", "False"),
         "images-dtypes-mixed": ("one_float_dtype(function, input=input, **others)", "pass"),
-        "images-other-dtypes": ("one_float_dtype(function, input=input, **others)", "one_float_dtype(function, input=input)"),
+        "images-other-dtypes": (
+            "one_float_dtype(function, input=input, **others)",
+            "one_float_dtype(function, input=input)",
+        ),
     },
     "conv2d": {
         "kernels-of-any-rank": ("weight.ndim != 4", "False"),
@@ -137,7 +161,10 @@ FAULTS = {
         "conv-bias-of-any-dtype": ("bias=bias", "bias=None", 0),
     },
     "conv2d_layer": {
-        "layer-sizes": ("positive_integers(in_channels=channels, out_channels=outputs, groups=groups)", "pass"),
+        "layer-sizes": (
+            "positive_integers(in_channels=channels, out_channels=outputs, groups=groups)",
+            "pass",
+        ),
         "layer-groups-not-checked": ("groups=groups", "groups=1"),
         "layer-inputs-and-groups": ("channels % groups", "0"),
         "layer-outputs-and-groups": ("outputs % groups", "0"),
@@ -149,7 +176,10 @@ FAULTS = {
         "one-place-is-none": ("min(window.output) < 1", "min(window.output) < 2"),
     },
     "pool_padding": {
-        "windows-of-padding": ("2 * top > window.kernel[0] or 2 * left > window.kernel[1]", "False"),
+        "windows-of-padding": (
+            "2 * top > window.kernel[0] or 2 * left > window.kernel[1]",
+            "False",
+        ),
         "half-of-the-kernel": ("2 * top > window.kernel[0]", "2 * top >= window.kernel[0]"),
         "padding-above-only": ("2 * left > window.kernel[1]", "False"),
         "padding-left-only": ("2 * top > window.kernel[0]", "False"),
@@ -157,32 +187,59 @@ FAULTS = {
     "class_scores": {
         "no-classes": ("input.shape[1] == 0", "False"),
         "scores-of-any-rank": ("input.ndim < 2", "False"),
-        "weights-of-another-dtype": ("one_float_dtype('cross_entropy', input=input, weight=weight)", "pass"),
-        "weights-of-any-shape": ("has_shape('cross_entropy', input.shape[1:2], weight=weight)", "pass"),
+        "weights-of-another-dtype": (
+            "one_float_dtype('cross_entropy', input=input, weight=weight)",
+            "pass",
+        ),
+        "weights-of-any-shape": (
+            "has_shape('cross_entropy', input.shape[1:2], weight=weight)",
+            "pass",
+        ),
         "weights-need-grad": ("is_constant('cross_entropy', weight=weight)", "pass"),
     },
     "class_probabilities": {
-        "probabilities-of-any-shape": ("has_shape('cross_entropy', input.shape, target=target)", "pass"),
+        "probabilities-of-any-shape": (
+            "has_shape('cross_entropy', input.shape, target=target)",
+            "pass",
+        ),
         "probabilities-with-an-index": ("ignore_index >= 0", "False"),
         "index-0-for-probabilities": ("ignore_index >= 0", "ignore_index > 0"),
     },
     "class_indices": {
         "indices-of-bools": ("target.dtype != int64", "False"),
-        "indices-of-any-shape": ("has_shape('cross_entropy', (input.shape[0], *input.shape[2:]), target=target)", "pass"),
+        "indices-of-any-shape": (
+            "has_shape('cross_entropy', (input.shape[0], *input.shape[2:]), target=target)",
+            "pass",
+        ),
     },
     "known_classes": {
         "unknown-classes": ("np.count_nonzero(one_hot) != np.count_nonzero(used)", "False"),
         "first-label-named": ("labels[used & ~one_hot.any(1, keepdims=True)]", "labels[used]"),
-        "ignored-label-named": ("labels[used & ~one_hot.any(1, keepdims=True)]", "labels[~one_hot.any(1, keepdims=True)]"),
-        "known-labels-refused": ("np.count_nonzero(one_hot) != np.count_nonzero(used)", "np.count_nonzero(one_hot) != used.size"),
+        "ignored-label-named": (
+            "labels[used & ~one_hot.any(1, keepdims=True)]",
+            "labels[~one_hot.any(1, keepdims=True)]",
+        ),
+        "known-labels-refused": (
+            "np.count_nonzero(one_hot) != np.count_nonzero(used)",
+            "np.count_nonzero(one_hot) != used.size",
+        ),
     },
     "batch_norm": {
         "vectors-normalized": ("input.ndim < 2", "False"),
         "eps-below-0": ("in_range(0, math.inf, eps=eps)", "pass"),
         "dtypes-mixed": ("one_float_dtype('batch_norm', input=input, **affine, **state)", "pass"),
-        "statistics-of-another-dtype": ("one_float_dtype('batch_norm', input=input, **affine, **state)", "one_float_dtype('batch_norm', input=input, **affine)"),
-        "statistics-of-any-shape": ("has_shape('batch_norm', input.shape[1:2], **affine, **state)", "has_shape('batch_norm', input.shape[1:2], **affine)"),
-        "gamma-of-any-shape": ("has_shape('batch_norm', input.shape[1:2], **affine, **state)", "has_shape('batch_norm', input.shape[1:2], **state)"),
+        "statistics-of-another-dtype": (
+            "one_float_dtype('batch_norm', input=input, **affine, **state)",
+            "one_float_dtype('batch_norm', input=input, **affine)",
+        ),
+        "statistics-of-any-shape": (
+            "has_shape('batch_norm', input.shape[1:2], **affine, **state)",
+            "has_shape('batch_norm', input.shape[1:2], **affine)",
+        ),
+        "gamma-of-any-shape": (
+            "has_shape('batch_norm', input.shape[1:2], **affine, **state)",
+            "has_shape('batch_norm', input.shape[1:2], **state)",
+        ),
         "moving-statistic-needs-grad": ("is_constant('batch_norm', **state)", "pass"),
     },
     "values_per_channel": {

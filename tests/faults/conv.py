@@ -36,13 +36,28 @@ FAULTS = {
         "unbatched-with-any-weight": ("weight.ndim == 4", "True"),
     },
     "Conv2d.__init__": {
-        "layer-not-checked": ("checks.conv2d_layer(in_channels, out_channels, groups, padding_mode)", "pass"),
+        "layer-not-checked": (
+            "checks.conv2d_layer(in_channels, out_channels, groups, padding_mode)",
+            "pass",
+        ),
         "layer-fan-in": ("math.prod(shape[1:])", "shape[1]"),
-        "layer-bias-fan-in": ("initial((out_channels,), fan_in)", "initial((out_channels,), out_channels)"),
+        "layer-bias-fan-in": (
+            "initial((out_channels,), fan_in)",
+            "initial((out_channels,), out_channels)",
+        ),
         "layer-groups": ("in_channels // groups", "in_channels"),
-        "layer-padding-axes": ("padding if isinstance(padding, str) else (top, left)", "padding if isinstance(padding, str) else (left, top)"),
-        "layer-same-is-fixed": ("padding if isinstance(padding, str) else (top, left)", "(top, left)"),
-        "layer-always-a-bias": ("initial((out_channels,), fan_in) if bias else None", "initial((out_channels,), fan_in)"),
+        "layer-padding-axes": (
+            "padding if isinstance(padding, str) else (top, left)",
+            "padding if isinstance(padding, str) else (left, top)",
+        ),
+        "layer-same-is-fixed": (
+            "padding if isinstance(padding, str) else (top, left)",
+            "(top, left)",
+        ),
+        "layer-always-a-bias": (
+            "initial((out_channels,), fan_in) if bias else None",
+            "initial((out_channels,), fan_in)",
+        ),
         "layer-stride": ("self.stride = window.stride", "self.stride = (1, 1)"),
         "layer-dilation": ("self.dilation = window.dilation", "self.dilation = (1, 1)"),
     },
@@ -56,7 +71,10 @@ FAULTS = {
     },
     "Conv2d.extra_repr": {
         "layer-usual-options-printed": ("getattr(self, name) != default", "True"),
-        "layer-bias-not-printed": ("text if self.bias is not None else f'{text}, bias=False'", "text"),
+        "layer-bias-not-printed": (
+            "text if self.bias is not None else f'{text}, bias=False'",
+            "text",
+        ),
     },
     "max_pool2d": {
         "pool-unbatched-dilation": (
@@ -85,16 +103,28 @@ FAULTS = {
         "average-does-not-fit": ("checks.kernel_fits(window)", "pass"),
     },
     "pool_window": {
-        "pool-default-stride": ("kernel_size if stride is None else stride", "1 if stride is None else stride"),
+        "pool-default-stride": (
+            "kernel_size if stride is None else stride",
+            "1 if stride is None else stride",
+        ),
         "pool-padding-not-checked": ("checks.pool_padding(window)", "pass"),
-        "pool-never-dilated": ("Window.of(image, kernel_size, steps, padding, dilation, groups)", "Window.of(image, kernel_size, steps, padding, 1, groups)"),
+        "pool-never-dilated": (
+            "Window.of(image, kernel_size, steps, padding, dilation, groups)",
+            "Window.of(image, kernel_size, steps, padding, 1, groups)",
+        ),
     },
     "Pooling.__init__": {
         "layer-pool-not-checked": ("pool_window((1, 1), kernel_size, stride, padding)", "pass"),
-        "layer-pool-stride": ("kernel_size if stride is None else stride", "1 if stride is None else stride"),
+        "layer-pool-stride": (
+            "kernel_size if stride is None else stride",
+            "1 if stride is None else stride",
+        ),
     },
     "MaxPool2d.__init__": {
-        "layer-pool-dilation-not-checked": ("pool_window((1, 1), kernel_size, stride, padding, dilation)", "pass"),
+        "layer-pool-dilation-not-checked": (
+            "pool_window((1, 1), kernel_size, stride, padding, dilation)",
+            "pass",
+        ),
     },
     "MaxPool2d.forward": {
         "layer-pool-options": (
@@ -102,7 +132,12 @@ FAULTS = {
             "(self.kernel_size, self.dilation, self.padding, self.stride)",
         )
     },
-    "MaxPool2d.extra_repr": {"layer-pool-dilation-printed": ("f'{super().extra_repr()}, dilation={self.dilation}'", "super().extra_repr()")},
+    "MaxPool2d.extra_repr": {
+        "layer-pool-dilation-printed": (
+            "f'{super().extra_repr()}, dilation={self.dilation}'",
+            "super().extra_repr()",
+        )
+    },
     "AvgPool2d.forward": {
         "layer-average-padding": (
             "avg_pool2d(input, self.kernel_size, self.stride, self.padding)",

@@ -6,10 +6,19 @@ FAULTS = {
         "other-types": ("content[:3] != b'\\x00\\x00\\x08'", "content[:2] != b'\\x00\\x00'"),
         "empty-file": ("len(content) < 4", "False"),
         "ends-in-the-header": ("len(content) < header", "False"),
-        "too-long": ("len(content) - header != math.prod(shape)", "len(content) - header < math.prod(shape)"),
-        "too-short": ("len(content) - header != math.prod(shape)", "len(content) - header > math.prod(shape)"),
+        "too-long": (
+            "len(content) - header != math.prod(shape)",
+            "len(content) - header < math.prod(shape)",
+        ),
+        "too-short": (
+            "len(content) - header != math.prod(shape)",
+            "len(content) - header > math.prod(shape)",
+        ),
         "signed-bytes": ("np.uint8", "np.int8"),
-        "flat": ("np.frombuffer(content, np.uint8, offset=header).reshape(shape)", "np.frombuffer(content, np.uint8, offset=header)"),
+        "flat": (
+            "np.frombuffer(content, np.uint8, offset=header).reshape(shape)",
+            "np.frombuffer(content, np.uint8, offset=header)",
+        ),
         "offset-of-one-axis": ("offset=header", "offset=len(content) - math.prod(shape) - 1"),
     },
     "unzipped": {
@@ -22,7 +31,10 @@ FAULTS = {
     "find_file": {
         "gzipped-only": ("root / name", "root / f'{name}.gz'"),
         "never-gzipped": ("(root / name, root / f'{name}.gz')", "(root / name,)"),
-        "gzipped-first": ("(root / name, root / f'{name}.gz')", "(root / f'{name}.gz', root / name)"),
+        "gzipped-first": (
+            "(root / name, root / f'{name}.gz')",
+            "(root / f'{name}.gz', root / name)",
+        ),
         "folder-as-file": ("path.is_file()", "path.exists()"),
     },
     "MNIST.__init__": {
@@ -46,7 +58,12 @@ FAULTS = {
         "label-shares-memory": ("np.array(self.labels[index])", "self.labels[index]"),
         "no-channel-axis": ("np.expand_dims(pixels, -3)", "pixels"),
     },
-    "MNIST.__repr__": {"height-and-width": ("height, width = self.images.shape[1:]", "width, height = self.images.shape[1:]")},
+    "MNIST.__repr__": {
+        "height-and-width": (
+            "height, width = self.images.shape[1:]",
+            "width, height = self.images.shape[1:]",
+        )
+    },
     "DataLoader.__init__": {
         "batch-size-not-checked": ("checks.positive_integers(batch_size=batch_size)", "pass"),
     },
@@ -58,7 +75,10 @@ FAULTS = {
         "short-batches": ("(i + 1) * self.batch_size", "(i + 1) * self.batch_size - 1"),
         "order": ("self.shuffle", "not self.shuffle"),
         "other-generator": ("generator.permutation(n)", "np.random.default_rng().permutation(n)"),
-        "same-order-each-time": ("generator.permutation(n)", "np.random.default_rng(0).permutation(n)"),
+        "same-order-each-time": (
+            "generator.permutation(n)",
+            "np.random.default_rng(0).permutation(n)",
+        ),
         "sampled-with-replacement": ("generator.permutation(n)", "generator.integers(n, size=n)"),
     },
 }

@@ -17,7 +17,10 @@ FAULTS = {
         "joint-swapped": ("self.derivative(g, y, needed)", "self.derivative(y, g, needed)"),
     },
     "Node.release": {
-        "release-keeps-the-derivatives": ("self.parents = self.derivative = ()", "self.parents = ()"),
+        "release-keeps-the-derivatives": (
+            "self.parents = self.derivative = ()",
+            "self.parents = ()",
+        ),
         "release-keeps-the-inputs": ("self.parents = self.derivative = ()", "self.derivative = ()"),
         "release-forgets-the-shapes": (
             "self.parents = self.derivative = ()",
@@ -74,7 +77,10 @@ FAULTS = {
     },
     "differentiate": {
         "same-output-twice": ("grads[output] + seed", "seed"),
-        "inner-input-lost": ("grads[tensor] if tensor in kept else grads.pop(tensor)", "grads.pop(tensor)"),
+        "inner-input-lost": (
+            "grads[tensor] if tensor in kept else grads.pop(tensor)",
+            "grads.pop(tensor)",
+        ),
         "oldest-step-first": ("steps.pop()", "steps.pop(0)"),
         "never-released": ("not retain_graph", "False"),
         "always-released": ("not retain_graph", "True"),
@@ -114,7 +120,9 @@ FAULTS = {
         "grads-always-with-history": ("grad_mode(create_graph)", "grad_mode(True)"),
         "accumulated-in-place": ("g = leaf.grad + g", "leaf.grad.data += g.data\ng = leaf.grad"),
     },
-    "as_list": {"tuple-is-one-tensor": ("isinstance(value, tuple | list)", "isinstance(value, list)")},
+    "as_list": {
+        "tuple-is-one-tensor": ("isinstance(value, tuple | list)", "isinstance(value, list)")
+    },
     "grad": {
         "one-gradient-for-many-outputs": ("len(given) != len(outs)", "False"),
         "input-without-grad": ("not tensor.requires_grad", "False"),
@@ -134,6 +142,9 @@ FAULTS = {
             "tuple(found.get(tensor) for tensor in ins[::-1])",
         ),
         "given-gradients-ignored": ("given = as_list(grad_outputs)", "pass"),
-        "seeds-of-the-first": ("seed_for(out, g, create_graph)", "seed_for(out, given[0], create_graph)"),
+        "seeds-of-the-first": (
+            "seed_for(out, g, create_graph)",
+            "seed_for(out, given[0], create_graph)",
+        ),
     },
 }

@@ -35,7 +35,10 @@ FAULTS = {
     "gradcheck": {
         "unused-input-is-an-error": ("allow_unused=True", "allow_unused=False"),
         "not-recorded-is-an-error": ("total.requires_grad", "True"),
-        "unused-input-is-right": ("np.zeros(array.shape) if g is None else g.data", "expected if g is None else g.data"),
+        "unused-input-is-right": (
+            "np.zeros(array.shape) if g is None else g.data",
+            "expected if g is None else g.data",
+        ),
     },
     "gradcheck.<locals>.loss": {
         "new-weights": ("not weights", "True"),

@@ -12,8 +12,14 @@ FAULTS = {
             "in_order_of_calls(trial, inputs)",
             "in_order_of_calls(trial, inputs)[-1:]",
         ),
-        "population-in-reverse": ("in_order_of_calls(trial, inputs)", "in_order_of_calls(trial, inputs)[::-1]"),
-        "population-with-a-graph": ("no_grad()", "copy.copy(__import__('contextlib').nullcontext())"),
+        "population-in-reverse": (
+            "in_order_of_calls(trial, inputs)",
+            "in_order_of_calls(trial, inputs)[::-1]",
+        ),
+        "population-with-a-graph": (
+            "no_grad()",
+            "copy.copy(__import__('contextlib').nullcontext())",
+        ),
     },
     "tracking_layers": {
         "layers-without-statistics": ("layer.running_var is not None", "True"),
@@ -26,27 +32,54 @@ FAULTS = {
     },
     "in_order_of_calls": {
         "order-of-definition": ("list(called)", "tracking_layers(model)"),
-        "order-of-names": ("list(called)", "[layer for layer in tracking_layers(model) if layer in called]"),
+        "order-of-names": (
+            "list(called)",
+            "[layer for layer in tracking_layers(model) if layer in called]",
+        ),
     },
     "in_order_of_calls.<locals>.note": {
-        "order-of-last-calls": ("called.setdefault(layer)", "called.pop(layer, None)\ncalled.setdefault(layer)"),
+        "order-of-last-calls": (
+            "called.setdefault(layer)",
+            "called.pop(layer, None)\ncalled.setdefault(layer)",
+        ),
     },
     "average_over": {
         "population-momentum": ("layer.momentum = 1.0", "pass"),
         "population-momentum-changed": ("layer.eval().momentum = momentum", "layer.eval()"),
         "population-mode": ("layer.eval().momentum = momentum", "layer.momentum = momentum"),
         "population-unweighted": ("np.average(means, 0, counts)", "np.average(means, 0)"),
-        "population-variance-unweighted": ("np.average(variances, 0, counts)", "np.average(variances, 0)"),
-        "population-variance-biased": ("np.average(variances, 0, counts)", "np.average(variances, 0, counts) * (1 - len(means) / sum(counts))"),
-        "population-never-trains": ("layer.train().reset_running_stats()", "layer.reset_running_stats()"),
+        "population-variance-unweighted": (
+            "np.average(variances, 0, counts)",
+            "np.average(variances, 0)",
+        ),
+        "population-variance-biased": (
+            "np.average(variances, 0, counts)",
+            "np.average(variances, 0, counts) * (1 - len(means) / sum(counts))",
+        ),
+        "population-never-trains": (
+            "layer.train().reset_running_stats()",
+            "layer.reset_running_stats()",
+        ),
         "population-not-reset": ("layer.train().reset_running_stats()", "layer.train()"),
-        "population-of-the-last-batch": ("layer.running_mean.copy_(np.average(means, 0, counts))", "pass"),
-        "population-variance-of-the-last": ("layer.running_var.copy_(np.average(variances, 0, counts))", "pass"),
-        "population-of-empty-batches": ("found and layer.running_mean is not None and layer.running_var is not None", "True"),
+        "population-of-the-last-batch": (
+            "layer.running_mean.copy_(np.average(means, 0, counts))",
+            "pass",
+        ),
+        "population-variance-of-the-last": (
+            "layer.running_var.copy_(np.average(variances, 0, counts))",
+            "pass",
+        ),
+        "population-of-empty-batches": (
+            "found and layer.running_mean is not None and layer.running_var is not None",
+            "True",
+        ),
     },
     "average_over.<locals>.note": {
         "population-empty-batches": ("output.numel() > 0", "True"),
-        "population-same-arrays": ("(layer.running_mean.clone(), layer.running_var.clone())", "(layer.running_mean, layer.running_var)"),
+        "population-same-arrays": (
+            "(layer.running_mean.clone(), layer.running_var.clone())",
+            "(layer.running_mean, layer.running_var)",
+        ),
         "population-counts": ("(output.numel(), mean, var)", "(1, mean, var)"),
     },
     "fold_batch_norm": {
@@ -62,28 +95,49 @@ FAULTS = {
         "fold-first-only": ("before = child", "pass"),
         "fold-prefix": ("f'{prefix}{name}.'", "f'{name}.'"),
         "fold-flat": ("neighbours(child, f'{prefix}{name}.')", "()"),
-        "fold-after-subclass": ("type(module).forward is Sequential.forward", "isinstance(module, Sequential)"),
+        "fold-after-subclass": (
+            "type(module).forward is Sequential.forward",
+            "isinstance(module, Sequential)",
+        ),
     },
     "why_not": {
-        "fold-any-layer": ("not is_affine", "not hasattr(before, 'weight') or before.weight is None"),
+        "fold-any-layer": (
+            "not is_affine",
+            "not hasattr(before, 'weight') or before.weight is None",
+        ),
         "fold-any-size": ("len(before.weight) != layer.num_features", "False"),
         "fold-in-training": ("layer.training", "False"),
         "fold-untracked": ("layer.running_var is None", "False"),
         "fold-shared-weight": ("uses[before.weight]", "0"),
-        "fold-shared": ("max(uses[before.weight], uses[before.bias], uses[layer.running_var]) > 1", "False"),
+        "fold-shared": (
+            "max(uses[before.weight], uses[before.bias], uses[layer.running_var]) > 1",
+            "False",
+        ),
         "fold-shared-layer": ("uses[layer.running_var]", "0"),
         "fold-shared-bias": ("uses[before.bias]", "0"),
-        "fold-subclasses": ("getattr(type(before), 'forward', None)", "getattr(next((kind for kind in (Linear, Conv2d) if isinstance(before, kind)), None), 'forward', None)"),
+        "fold-subclasses": (
+            "getattr(type(before), 'forward', None)",
+            "getattr(next((kind for kind in (Linear, Conv2d) if isinstance(before, kind)), None), 'forward', None)",
+        ),
         "fold-linear-only": ("(Linear.forward, Conv2d.forward)", "(Linear.forward,)"),
     },
     "fold_into": {
         "fold-mean": ("bias - layer.running_mean.data", "bias + layer.running_mean.data"),
         "fold-eps": ("layer.running_var.data + layer.eps", "layer.running_var.data"),
-        "fold-shift": ("(bias - layer.running_mean.data) * scale", "bias - layer.running_mean.data"),
+        "fold-shift": (
+            "(bias - layer.running_mean.data) * scale",
+            "bias - layer.running_mean.data",
+        ),
         "fold-gamma": ("scale * layer.weight.data", "scale"),
         "fold-beta": ("shift + layer.bias.data", "shift"),
-        "fold-axis": ("scale.reshape(-1, *[1] * (weight.ndim - 1))", "scale.reshape(1, -1, *[1] * (weight.ndim - 2))"),
+        "fold-axis": (
+            "scale.reshape(-1, *[1] * (weight.ndim - 1))",
+            "scale.reshape(1, -1, *[1] * (weight.ndim - 2))",
+        ),
         "fold-bias-before": ("0 if before.bias is None else before.bias.data", "0"),
-        "fold-weight-in-place": ("weight.data = weight.data * scale.reshape(-1, *[1] * (weight.ndim - 1))", "weight.data += weight.data * (scale.reshape(-1, *[1] * (weight.ndim - 1)))"),
+        "fold-weight-in-place": (
+            "weight.data = weight.data * scale.reshape(-1, *[1] * (weight.ndim - 1))",
+            "weight.data += weight.data * (scale.reshape(-1, *[1] * (weight.ndim - 1)))",
+        ),
     },
 }

@@ -3,8 +3,8 @@
 FAULTS = {
     "columns": {
         "groups-of-columns": (
-            "taps.reshape(groups, k, rows, ow * images)",
-            "taps.reshape(k, groups, rows, ow * images).swapaxes(0, 1)",
+            "patches.reshape(groups, k, rows, ow * images)",
+            "patches.reshape(k, groups, rows, ow * images).swapaxes(0, 1)",
         ),
         "rows-and-columns": ("by_channel.swapaxes(1, 2)", "by_channel[:, :, ::-1].swapaxes(1, 2)"),
     },
@@ -16,7 +16,7 @@ FAULTS = {
         "rows-in-reverse": ("by_channel.swapaxes(1, 2)", "by_channel.swapaxes(1, 2)[:, ::-1]"),
     },
     "blocks_of_rows": {
-        "rows-left-out": ("taps.shape[3]", "max(taps.shape[3] - 1, 1)"),
+        "rows-left-out": ("patches.shape[3]", "max(patches.shape[3] - 1, 1)"),
     },
     "conv2d": {
         "padding-fill": ("window.framed(x, 0)", "window.framed(x, 1)"),
@@ -24,9 +24,15 @@ FAULTS = {
             "w.reshape(groups, 1, outputs // groups, -1)",
             "w.reshape(outputs // groups, 1, groups, -1).swapaxes(0, 2)",
         ),
-        "first-rows-again": ("taps[:, :, :, rows]", "taps[:, :, :, : rows.stop - rows.start]"),
+        "first-rows-again": (
+            "patches[:, :, :, rows]",
+            "patches[:, :, :, : rows.stop - rows.start]",
+        ),
         "values-of-first-rows": ("rows_of_y[:, rows]", "rows_of_y[:, : rows.stop - rows.start]"),
-        "first-group-of-weights": ("np.matmul(weights, here, out=rows_of_y[:, rows])", "np.matmul(weights[:1], here, out=rows_of_y[:, rows])"),
+        "first-group-of-weights": (
+            "np.matmul(weights, cols, out=rows_of_y[:, rows])",
+            "np.matmul(weights[:1], cols, out=rows_of_y[:, rows])",
+        ),
         "dtype": ("x.dtype", "float"),
         "batch-stays-last": ("batch_first(y)", "y"),
     },
@@ -35,20 +41,38 @@ FAULTS = {
         "last-rows-only": ("dw + products.sum(1)", "products.sum(1)"),
         "first-row-of-each-block": ("products.sum(1)", "products[:, 0]"),
         "weight-gradient-axes": ("dw.swapaxes(1, 2)", "dw"),
-        "weight-gradient-of-first-rows": ("rows_of_g[:, rows]", "rows_of_g[:, : rows.stop - rows.start]"),
-        "weight-gradient-of-first-inputs": ("taps[:, :, :, rows]", "taps[:, :, :, : rows.stop - rows.start]"),
+        "weight-gradient-of-first-rows": (
+            "rows_of_g[:, rows]",
+            "rows_of_g[:, : rows.stop - rows.start]",
+        ),
+        "weight-gradient-of-first-inputs": (
+            "patches[:, :, :, rows]",
+            "patches[:, :, :, : rows.stop - rows.start]",
+        ),
         "weight-gradient-dtype": ("np.zeros((), x.dtype)", "np.zeros(1, float)"),
-        "weight-gradient-of-first-group": ("here @ rows_of_g[:, rows]", "here @ rows_of_g[:1, rows]"),
+        "weight-gradient-of-first-group": (
+            "cols @ rows_of_g[:, rows]",
+            "cols @ rows_of_g[:1, rows]",
+        ),
     },
     "conv2d_input_gradient": {
         "frame-of-old-values": ("frame[...] = 0", "pass"),
         "frame-of-ones": ("frame[...] = 0", "frame[...] = 1"),
         "first-group-of-weights-back": ("weights[group]", "weights[0]"),
         "first-group-of-slopes": ("rows_of_g[group, rows]", "rows_of_g[0, rows]"),
-        "first-channels-of-frame": ("frame[group * channels : (group + 1) * channels]", "frame[:channels]"),
+        "first-channels-of-frame": (
+            "frame[group * channels : (group + 1) * channels]",
+            "frame[:channels]",
+        ),
         "overlap-lost": ("window.add_to_each(places, values)", "places[...] = values"),
-        "input-gradient-of-first-rows": ("rows_of_g[group, rows]", "rows_of_g[group, : rows.stop - rows.start]"),
-        "input-gradient-to-first-rows": ("taps[:, :, :, rows]", "taps[:, :, :, : rows.stop - rows.start]"),
+        "input-gradient-of-first-rows": (
+            "rows_of_g[group, rows]",
+            "rows_of_g[group, : rows.stop - rows.start]",
+        ),
+        "input-gradient-to-first-rows": (
+            "patches[:, :, :, rows]",
+            "patches[:, :, :, : rows.stop - rows.start]",
+        ),
         "input-gradient-rows": ("back.swapaxes(0, 1)", "back"),
         "groups-of-weights-back": (
             "w.reshape(groups, outputs // groups, -1)",

@@ -2,18 +2,39 @@
 
 FAULTS = {
     "masked": {
-        "mask-reversed": ("np.subtract(mask.view(np.int8), 1, dtype=bits)", "np.negative(mask.view(np.int8), dtype=bits)"),
-        "sign-kept": ("np.subtract(mask.view(np.int8), 1, dtype=bits)", "np.subtract(mask.view(np.int8), 1, dtype=bits) | np.array(1, bits) << (8 * bits.itemsize - 1)"),
-        "some-bits": ("np.subtract(mask.view(np.int8), 1, dtype=bits)", "np.subtract(1, mask.view(np.int8), dtype=bits)"),
-        "gradient-changed-in-place": ("opened &= g.view(bits)", "g.view(bits)[...] &= opened\nopened = g.view(bits)"),
+        "mask-reversed": (
+            "np.subtract(mask.view(np.int8), 1, dtype=bits)",
+            "np.negative(mask.view(np.int8), dtype=bits)",
+        ),
+        "sign-kept": (
+            "np.subtract(mask.view(np.int8), 1, dtype=bits)",
+            "np.subtract(mask.view(np.int8), 1, dtype=bits) | np.array(1, bits) << (8 * bits.itemsize - 1)",
+        ),
+        "some-bits": (
+            "np.subtract(mask.view(np.int8), 1, dtype=bits)",
+            "np.subtract(1, mask.view(np.int8), dtype=bits)",
+        ),
+        "gradient-changed-in-place": (
+            "opened &= g.view(bits)",
+            "g.view(bits)[...] &= opened\nopened = g.view(bits)",
+        ),
         "32-bits-only": ('np.dtype(f"i{g.dtype.itemsize}")', 'np.dtype("i4")'),
     },
     "kept_by_dropout": {
-        "inverted": ("np.greater(drawn.T, share - 1, out=kept)", "np.less(drawn.T, share, out=kept)"),
+        "inverted": (
+            "np.greater(drawn.T, share - 1, out=kept)",
+            "np.less(drawn.T, share, out=kept)",
+        ),
         "one-more": ("share - 1", "share"),
-        "share-that-does-not-fit": ("np.greater(drawn.T, share - 1, out=kept)", "np.greater_equal(drawn.T, share, out=kept)"),
+        "share-that-does-not-fit": (
+            "np.greater(drawn.T, share - 1, out=kept)",
+            "np.greater_equal(drawn.T, share, out=kept)",
+        ),
         "fifteen-bits": ("1 << 16", "1 << 15"),
-        "other-generator": ("generator.integers(1 << 16, size=x.shape[::-1], dtype=np.uint16)", "np.random.default_rng().integers(1 << 16, size=x.shape[::-1], dtype=np.uint16)"),
+        "other-generator": (
+            "generator.integers(1 << 16, size=x.shape[::-1], dtype=np.uint16)",
+            "np.random.default_rng().integers(1 << 16, size=x.shape[::-1], dtype=np.uint16)",
+        ),
         "axes": ("drawn.T", "drawn.reshape(x.shape)"),
     },
 }

@@ -5,7 +5,9 @@ FAULTS = {
         "image-axes": ("(*range(1, x.ndim), 0)", "(1, *range(2, x.ndim)[::-1], 0)"),
         "batch-stays-first": ("x.transpose(axes)", "x"),
     },
-    "batch_first": {"axes-back": ("(-1, *range(x.ndim - 1))", "(-1, 0, *range(1, x.ndim - 1)[::-1])")},
+    "batch_first": {
+        "axes-back": ("(-1, *range(x.ndim - 1))", "(-1, 0, *range(1, x.ndim - 1)[::-1])")
+    },
     "channel_rows": {
         "image-axes-of-rows": ("(*range(1, x.ndim), 0)", "(1, *range(2, x.ndim)[::-1], 0)"),
         "channels-mixed": ("rows.reshape(len(rows), -1)", "rows.reshape(-1, len(rows)).T.copy()"),
@@ -13,7 +15,10 @@ FAULTS = {
     },
     "from_channel_rows": {
         "rows-back": ("(-1, *range(len(rest)))", "(-1, 0, *range(1, len(rest))[::-1])"),
-        "images-and-channels": ("rows.reshape(*rest, images)", "rows.reshape(images, *rest).swapaxes(0, -1).reshape(*rest, images)"),
+        "images-and-channels": (
+            "rows.reshape(*rest, images)",
+            "rows.reshape(images, *rest).swapaxes(0, -1).reshape(*rest, images)",
+        ),
     },
     "blocks": {
         "last-item": ("min(start + step, count)", "min(start + step, count - 1)"),
@@ -23,6 +28,9 @@ FAULTS = {
         "first-block-only": ("range(0, count, step)", "range(0, min(count, step), step)"),
         "overlapping": ("slice(start, stop)", "slice(max(start - 1, 0), stop)"),
         "nothing-in-an-item": ("max(nbytes, 1)", "nbytes"),
-        "item-larger-than-the-cache": ("max(1, cache // max(nbytes, 1))", "cache // max(nbytes, 1)"),
+        "item-larger-than-the-cache": (
+            "max(1, cache // max(nbytes, 1))",
+            "cache // max(nbytes, 1)",
+        ),
     },
 }

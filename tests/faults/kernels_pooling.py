@@ -1,24 +1,30 @@
 """Faults of kernels/pooling.py: who wins, ties, overlaps, memory that is not filled."""
 
 FAULTS = {
-    "taps_of": {"padding-wins": ("-np.inf", "0")},
-    "blocks_of_channels": {"channels-left-out": ("len(taps)", "max(len(taps) - 1, 1)")},
+    "patches_of": {"padding-wins": ("-np.inf", "0")},
+    "blocks_of_channels": {"channels-left-out": ("len(patches)", "max(len(patches) - 1, 1)")},
     "max_pool2d": {
-        "maximum-of-old-values": ("here[...] = first", "pass"),
-        "maximum-of-0": ("here[...] = first", "here[...] = 0"),
-        "maximum-without-nan": ("np.maximum(here, tap, out=here)", "np.fmax(here, tap, out=here)"),
-        "minimum": ("np.maximum(here, tap, out=here)", "np.minimum(here, tap, out=here)"),
-        "first-channels-again": ("window.each_tap(taps[channels])", "window.each_tap(taps[: len(y[channels])])"),
+        "maximum-of-old-values": ("out[...] = first", "pass"),
+        "maximum-of-0": ("out[...] = first", "out[...] = 0"),
+        "maximum-without-nan": (
+            "np.maximum(out, shifted, out=out)",
+            "np.fmax(out, shifted, out=out)",
+        ),
+        "minimum": ("np.maximum(out, shifted, out=out)", "np.minimum(out, shifted, out=out)"),
+        "first-channels-again": (
+            "window.by_offset(patches[channels])",
+            "window.by_offset(patches[: len(y[channels])])",
+        ),
         "to-the-first-channels": ("y[channels]", "y[: channels.stop - channels.start]"),
         "dtype": ("x.dtype", "float"),
         "batch-stays-last": ("batch_first(y)", "y"),
     },
     "winners": {
         "ties": ("won &= undecided", "pass"),
-        "ties-with-the-last": ("yield undecided", "yield taps[:, -1, -1] == y"),
+        "ties-with-the-last": ("yield undecided", "yield patches[:, -1, -1] == y"),
         "always-undecided": ("undecided ^= won", "pass"),
-        "nobody-wins-a-nan": ("yield undecided", "yield undecided & (taps[:, -1, -1] == y)"),
-        "last-in-reverse": ("window.each_tap(taps)", "[*window.each_tap(taps)][::-1]"),
+        "nobody-wins-a-nan": ("yield undecided", "yield undecided & (patches[:, -1, -1] == y)"),
+        "last-in-reverse": ("window.by_offset(patches)", "[*window.by_offset(patches)][::-1]"),
     },
     "max_pool2d_route": {
         "frame-left-as-found": (
@@ -30,10 +36,19 @@ FAULTS = {
             "places.size < frame.size",
         ),
         "frame-of-old-values": ("frame[...] = 0", "pass"),
-        "first-channels-win-again": ("winners(taps[channels], y[channels], window)", "winners(taps[channels], y[: len(taps[channels])], window)"),
-        "winners-of-first-channels": ("winners(taps[channels], y[channels], window)", "winners(taps[: len(y[channels])], y[channels], window)"),
+        "first-channels-win-again": (
+            "winners(patches[channels], y[channels], window)",
+            "winners(patches[channels], y[: len(patches[channels])], window)",
+        ),
+        "winners-of-first-channels": (
+            "winners(patches[channels], y[channels], window)",
+            "winners(patches[: len(y[channels])], y[channels], window)",
+        ),
         "slopes-of-first-channels": ("g[channels] * won", "g[: len(won)] * won"),
-        "slopes-of-first-channels-disjoint": ("np.multiply(g[channels], won, out=place)", "np.multiply(g[: len(won)], won, out=place)"),
+        "slopes-of-first-channels-disjoint": (
+            "np.multiply(g[channels], won, out=place)",
+            "np.multiply(g[: len(won)], won, out=place)",
+        ),
         "to-first-channels": ("places[channels]", "places[: len(y[channels])]"),
         "overlap-overwritten": ("window.is_disjoint", "True", 1),
         "padding-handed-back": ("inside", "frame[:, : window.image[0], : window.image[1]]", 1),
@@ -42,8 +57,14 @@ FAULTS = {
     "max_pool2d_collect": {
         "sum-of-one": ("collected[channels] += value * won", "collected[channels] = value * won"),
         "sum-of-old-values": ("np.zeros_like(y)", "np.empty_like(y)"),
-        "collected-by-first-channels": ("winners(taps[channels], y[channels], window)", "winners(taps[channels], y[: len(taps[channels])], window)"),
-        "values-of-first-channels": ("window.each_tap(values[channels])", "window.each_tap(values[: len(y[channels])])"),
+        "collected-by-first-channels": (
+            "winners(patches[channels], y[channels], window)",
+            "winners(patches[channels], y[: len(patches[channels])], window)",
+        ),
+        "values-of-first-channels": (
+            "window.by_offset(values[channels])",
+            "window.by_offset(values[: len(y[channels])])",
+        ),
         "collected-to-first-channels": ("collected[channels]", "collected[: len(value)]"),
     },
 }

@@ -4,11 +4,20 @@ SAME = "((top, height - top), (left, width - left))"
 
 FAULTS = {
     "Window.of": {
-        "kernel-not-checked": ("pair('kernel_size', kernel_size, 1)", "pair('kernel_size', kernel_size, 0)"),
+        "kernel-not-checked": (
+            "pair('kernel_size', kernel_size, 1)",
+            "pair('kernel_size', kernel_size, 0)",
+        ),
         "stride-not-checked": ("pair('stride', stride, 1)", "pair('stride', stride, 0)"),
         "dilation-not-checked": ("pair('dilation', dilation, 1)", "pair('dilation', dilation, 0)"),
-        "stride-and-dilation": ("cls(image, kernel, steps, spread, border, groups)", "cls(image, kernel, spread, steps, border, groups)"),
-        "groups-lost": ("cls(image, kernel, steps, spread, border, groups)", "cls(image, kernel, steps, spread, border)"),
+        "stride-and-dilation": (
+            "cls(image, kernel, steps, spread, border, groups)",
+            "cls(image, kernel, spread, steps, border, groups)",
+        ),
+        "groups-lost": (
+            "cls(image, kernel, steps, spread, border, groups)",
+            "cls(image, kernel, steps, spread, border)",
+        ),
     },
     "Window.extent": {
         "extent-off-by-one": ("dh * (kh - 1) + 1", "dh * (kh - 1)"),
@@ -16,15 +25,27 @@ FAULTS = {
         "extent-of-dilated-pixels": ("dh * (kh - 1) + 1", "dh * kh"),
     },
     "Window.output": {
-        "size-off-by-one": ("(padded - self.extent[axis]) // self.stride[axis] + 1", "(padded - self.extent[axis]) // self.stride[axis]"),
+        "size-off-by-one": (
+            "(padded - self.extent[axis]) // self.stride[axis] + 1",
+            "(padded - self.extent[axis]) // self.stride[axis]",
+        ),
         "size-one-margin": ("sum(self.padding[axis])", "self.padding[axis][0]"),
         "size-of-one-stride": ("self.stride[axis]", "self.stride[0]"),
-        "size-rounded-up": ("(padded - self.extent[axis]) // self.stride[axis] + 1", "-((self.extent[axis] - padded) // self.stride[axis]) + 1"),
+        "size-rounded-up": (
+            "(padded - self.extent[axis]) // self.stride[axis] + 1",
+            "-((self.extent[axis] - padded) // self.stride[axis]) + 1",
+        ),
         "size-axes": ("(places[0], places[1])", "(places[1], places[0])"),
     },
     "Window.offsets": {
-        "offsets-by-column": ("list(itertools.product(range(kh), range(kw)))", "[(u, v) for v in range(kw) for u in range(kh)]"),
-        "offsets-without-the-last": ("list(itertools.product(range(kh), range(kw)))", "list(itertools.product(range(kh), range(kw)))[:-1] or [(0, 0)]"),
+        "offsets-by-column": (
+            "list(itertools.product(range(kh), range(kw)))",
+            "[(u, v) for v in range(kw) for u in range(kh)]",
+        ),
+        "offsets-without-the-last": (
+            "list(itertools.product(range(kh), range(kw)))",
+            "list(itertools.product(range(kh), range(kw)))[:-1] or [(0, 0)]",
+        ),
     },
     "Window.is_disjoint": {
         "overlap-by-one": ("sh >= height", "sh >= height - 1"),
@@ -51,30 +72,42 @@ FAULTS = {
         "framed-axes": ("x.transpose(1, 2, 3, 0)", "x.transpose(1, 3, 2, 0)"),
         "framed-as-it-lies": ("np.ascontiguousarray(x)", "np.require(x.copy(), requirements='F')"),
     },
-    "Window.taps": {
-        "taps-dilation-axis": ("w * dw", "w * dh"),
-        "taps-dilation-axis-vertical": ("h * dh", "h * dw"),
-        "taps-stride-axis": ("w * sw", "w * sh"),
-        "taps-stride-axis-vertical": ("h * sh", "h * sw"),
-        "taps-row-column": ("c, h, w, n = frame.strides", "c, w, h, n = frame.strides"),
-        "taps-stride-and-dilation": (
+    "Window.patches": {
+        "patches-dilation-axis": ("w * dw", "w * dh"),
+        "patches-dilation-axis-vertical": ("h * dh", "h * dw"),
+        "patches-stride-axis": ("w * sw", "w * sh"),
+        "patches-stride-axis-vertical": ("h * sh", "h * sw"),
+        "patches-row-column": ("c, h, w, n = frame.strides", "c, w, h, n = frame.strides"),
+        "patches-stride-and-dilation": (
             "(c, h * dh, w * dw, h * sh, w * sw, n)",
             "(c, h * sh, w * sw, h * dh, w * dw, n)",
         ),
-        "taps-kernel-axes": ("(channels, *self.kernel, *self.output, images)", "(channels, *self.kernel[::-1], *self.output, images)"),
+        "patches-kernel-axes": (
+            "(channels, *self.kernel, *self.output, images)",
+            "(channels, *self.kernel[::-1], *self.output, images)",
+        ),
     },
-    "Window.each_tap": {"each-tap-transposed": ("taps[:, u, v]", "taps[:, -1 - u, v]")},
+    "Window.by_offset": {"each-shifted-transposed": ("patches[:, u, v]", "patches[:, -1 - u, v]")},
     "Window.add_to_each": {
-        "tap-overwritten": ("taps[:, u, v] += values[:, u, v]", "taps[:, u, v] = values[:, u, v]"),
-        "tap-subtracted": ("taps[:, u, v] += values[:, u, v]", "taps[:, u, v] -= values[:, u, v]"),
-        "tap-of-another-place": ("values[:, u, v]", "values[:, -1 - u, -1 - v]"),
+        "shifted-overwritten": (
+            "patches[:, u, v] += values[:, u, v]",
+            "patches[:, u, v] = values[:, u, v]",
+        ),
+        "shifted-subtracted": (
+            "patches[:, u, v] += values[:, u, v]",
+            "patches[:, u, v] -= values[:, u, v]",
+        ),
+        "shifted-of-another-place": ("values[:, u, v]", "values[:, -1 - u, -1 - v]"),
     },
     "pair": {
         "pair-of-three": ("len(both) == 2", "len(both) >= 2"),
         "pair-exchanged": ("(int(both[0]), int(both[1]))", "(int(both[1]), int(both[0]))"),
         "pair-in-a-list": ("tuple | list", "tuple"),
         "pair-of-anything": ("all(is_integer(number, least) for number in both)", "True"),
-        "pair-half-checked": ("all(is_integer(number, least) for number in both)", "is_integer(both[0], least)"),
+        "pair-half-checked": (
+            "all(is_integer(number, least) for number in both)",
+            "is_integer(both[0], least)",
+        ),
         "pair-of-numpys-numbers": ("(int(both[0]), int(both[1]))", "(both[0], both[1])"),
     },
     "is_integer": {
@@ -91,7 +124,10 @@ FAULTS = {
         "same-with-a-stride": ("stride != (1, 1)", "False"),
         "same-with-a-vertical-stride": ("stride != (1, 1)", "stride[1] != 1"),
         "same-of-two-halves": ("height // 2", "height", 0),
-        "padding-axes": ("((vertical, vertical), (horizontal, horizontal))", "((horizontal, horizontal), (vertical, vertical))"),
+        "padding-axes": (
+            "((vertical, vertical), (horizontal, horizontal))",
+            "((horizontal, horizontal), (vertical, vertical))",
+        ),
         "padding-below-0": ("pair('padding', padding, 0)", "pair('padding', padding, -1)"),
         "padding-of-any-name": ("isinstance(padding, str)", "False"),
     },

@@ -17,8 +17,14 @@ FAULTS = {
     "initial": {
         "initial-range": ("1 / math.sqrt(fan_in)", "1 / fan_in"),
         "initial-range-on-one-side": ("-bound", "0"),
-        "initial-dtype": ("generator.uniform(-bound, bound, shape).astype(float32)", "generator.uniform(-bound, bound, shape)"),
-        "initial-normal": ("generator.uniform(-bound, bound, shape)", "generator.normal(0, bound, shape)"),
+        "initial-dtype": (
+            "generator.uniform(-bound, bound, shape).astype(float32)",
+            "generator.uniform(-bound, bound, shape)",
+        ),
+        "initial-normal": (
+            "generator.uniform(-bound, bound, shape)",
+            "generator.normal(0, bound, shape)",
+        ),
     },
     "Linear.__init__": {
         "sizes-not-checked": (
@@ -30,11 +36,19 @@ FAULTS = {
             "initial((out_features, in_features), in_features)",
             "initial((out_features, in_features), out_features)",
         ),
-        "bias-fan-in": ("initial((out_features,), in_features)", "initial((out_features,), out_features)"),
-        "always-a-bias": ("initial((out_features,), in_features) if bias else None", "initial((out_features,), in_features)"),
+        "bias-fan-in": (
+            "initial((out_features,), in_features)",
+            "initial((out_features,), out_features)",
+        ),
+        "always-a-bias": (
+            "initial((out_features,), in_features) if bias else None",
+            "initial((out_features,), in_features)",
+        ),
     },
     "Linear.forward": {"forward-without-bias": ("self.bias", "None")},
-    "Linear.extra_repr": {"bias-always-printed": ("f\"{sizes}, bias={self.bias is not None}\"", 'f"{sizes}, bias=True"')},
+    "Linear.extra_repr": {
+        "bias-always-printed": ('f"{sizes}, bias={self.bias is not None}"', 'f"{sizes}, bias=True"')
+    },
     "relu": {"relu-is-abs": ("input.relu()", "input.abs()")},
     "sigmoid": {"sigmoid-is-tanh": ("input.sigmoid()", "input.tanh()")},
     "tanh": {"tanh-is-sigmoid": ("input.tanh()", "input.sigmoid()")},
@@ -60,8 +74,14 @@ FAULTS = {
         "dropout-scale": ("1 / (1 - p)", "1.0"),
         "dropout-in-eval": ("not training", "False"),
         "dropout-of-all-is-nan": ("p == 1", "False"),
-        "dropout-dtype": ("input.dtype.type(scale)", "float(scale) * wrap(kept).double().data.dtype.type(1)"),
-        "dropout-gradient": ("input * wrap(kept * input.dtype.type(scale))", "input + wrap(input.data * (kept * scale - 1).astype(input.dtype))"),
+        "dropout-dtype": (
+            "input.dtype.type(scale)",
+            "float(scale) * wrap(kept).double().data.dtype.type(1)",
+        ),
+        "dropout-gradient": (
+            "input * wrap(kept * input.dtype.type(scale))",
+            "input + wrap(input.data * (kept * scale - 1).astype(input.dtype))",
+        ),
     },
     "Dropout.__init__": {"layer-probability-not-checked": ("checks.in_range(0, 1, p=p)", "pass")},
     "Dropout.forward": {

@@ -7,41 +7,67 @@ FAULTS = {
         "softmax-of-nothing": ("input.numel() == 0", "False"),
         "softmax-of-nothing-is-not-copied": ("input.clone()", "input"),
         "softmax-gradient-term": ("y.exp() * g.sum(dim, keepdim=True)", "y.exp()"),
-        "softmax-gradient-sign": ("g - y.exp() * g.sum(dim, keepdim=True)", "g + y.exp() * g.sum(dim, keepdim=True)"),
-        "softmax-over-all": ("np.exp(shifted).sum(dim, keepdims=True)", "np.exp(shifted).sum(keepdims=True)"),
+        "softmax-gradient-sign": (
+            "g - y.exp() * g.sum(dim, keepdim=True)",
+            "g + y.exp() * g.sum(dim, keepdim=True)",
+        ),
+        "softmax-over-all": (
+            "np.exp(shifted).sum(dim, keepdims=True)",
+            "np.exp(shifted).sum(keepdims=True)",
+        ),
     },
     "softmax": {"softmax-is-its-log": ("log_softmax(input, dim).exp()", "log_softmax(input, dim)")},
-    "Softmax.forward": {"layer-softmax-is-its-log": ("softmax(input, self.dim)", "log_softmax(input, self.dim)")},
+    "Softmax.forward": {
+        "layer-softmax-is-its-log": ("softmax(input, self.dim)", "log_softmax(input, self.dim)")
+    },
     "LogSoftmax.forward": {"layer-log-softmax-axis": ("self.dim", "-1")},
     "cross_entropy": {
         "reduction-not-checked": ("checks.one_of(*REDUCTIONS, reduction=reduction)", "pass"),
         "smoothing-not-checked": ("checks.in_range(0, 1, label_smoothing=label_smoothing)", "pass"),
         "unbatched-row": ("losses.squeeze(0) if one_sample else losses", "losses"),
         "scores-not-checked": ("checks.class_scores(input, weight)", "input.shape[1]"),
-        "probabilities-not-checked": ("checks.class_probabilities(input, target, ignore_index)", "pass"),
+        "probabilities-not-checked": (
+            "checks.class_probabilities(input, target, ignore_index)",
+            "pass",
+        ),
         "indices-not-checked": ("checks.class_indices(input, target)", "pass"),
         "probabilities-dtype": ("target.to(input.dtype)", "target"),
         "smooth-given": ("target.to(input.dtype) * keep + share", "target.to(input.dtype) * keep"),
-        "given-not-smoothed": ("target.to(input.dtype) * keep + share", "target.to(input.dtype) + share"),
+        "given-not-smoothed": (
+            "target.to(input.dtype) * keep + share",
+            "target.to(input.dtype) + share",
+        ),
         "class-axis": ("target.data[:, None]", "target.data[..., None]"),
         "ignored-class": ("labels != ignore_index", "labels != -100"),
         "smoothing": ("one_hot * keep", "one_hot"),
         "smooth-share": ("used * share", "0"),
         "smooth-ignored": ("used * share", "share"),
         "ignored-gradient": ("input = where(used, input, 0.0)", "pass"),
-        "weighted-mean": ("divisor = total_weight(one_hot, weight)", "divisor = total_weight(one_hot, None)"),
+        "weighted-mean": (
+            "divisor = total_weight(one_hot, weight)",
+            "divisor = total_weight(one_hot, None)",
+        ),
         "mean-over-ignored": ("divisor = total_weight(one_hot, weight)", "pass"),
         "some-ignored": ("not used.all()", "False"),
         "all-ignored-or-none": ("not used.any()", "False"),
-        "weights-left-out": ("wanted = wanted * weight.reshape(1, -1, *[1] * (input.ndim - 2))", "pass"),
+        "weights-left-out": (
+            "wanted = wanted * weight.reshape(1, -1, *[1] * (input.ndim - 2))",
+            "pass",
+        ),
         "weights-on-the-last-axis": ("weight.reshape(1, -1, *[1] * (input.ndim - 2))", "weight"),
-        "target-dtype": ("(one_hot * keep + used * share).astype(input.dtype)", "one_hot * keep + used * share"),
+        "target-dtype": (
+            "(one_hot * keep + used * share).astype(input.dtype)",
+            "one_hot * keep + used * share",
+        ),
     },
     "soft_cross_entropy": {
         "zero-weight": ("where=wanted.data != 0", "where=True"),
         "loss-sign": ("-terms.sum(1)", "terms.sum(1)"),
         "target-gradient": ("-g.unsqueeze(1) * logp", "g.unsqueeze(1) * logp"),
-        "target-gradient-of-probabilities": ("-g.unsqueeze(1) * logp", "-g.unsqueeze(1) * logp.exp()"),
+        "target-gradient-of-probabilities": (
+            "-g.unsqueeze(1) * logp",
+            "-g.unsqueeze(1) * logp.exp()",
+        ),
     },
     "soft_cross_entropy.<locals>.by_input": {
         "gradient": ("logp.exp() * total - wanted", "logp.exp() * total + wanted"),
@@ -67,8 +93,14 @@ FAULTS = {
     },
     "CrossEntropyLoss.__init__": {
         "layer-reduction-not-checked": ("checks.one_of(*REDUCTIONS, reduction=reduction)", "pass"),
-        "layer-smoothing-not-checked": ("checks.in_range(0, 1, label_smoothing=label_smoothing)", "pass"),
-        "layer-weight-is-no-buffer": ("self.register_buffer('weight', weight)", "self.weight = weight"),
+        "layer-smoothing-not-checked": (
+            "checks.in_range(0, 1, label_smoothing=label_smoothing)",
+            "pass",
+        ),
+        "layer-weight-is-no-buffer": (
+            "self.register_buffer('weight', weight)",
+            "self.weight = weight",
+        ),
     },
     "CrossEntropyLoss.forward": {
         "layer-weight-left-out": ("self.weight", "None"),
@@ -80,7 +112,10 @@ FAULTS = {
         "mse-reduction-not-checked": ("checks.one_of(*REDUCTIONS, reduction=reduction)", "pass"),
         "mse-broadcasts": ("checks.has_shape('mse_loss', input.shape, target=target)", "pass"),
         "mse-is-absolute": ("difference * difference", "difference.abs()"),
-        "mse-always-mean": ("reduced(difference * difference, reduction)", "reduced(difference * difference, 'mean')"),
+        "mse-always-mean": (
+            "reduced(difference * difference, reduction)",
+            "reduced(difference * difference, 'mean')",
+        ),
     },
     "MSELoss.__init__": {
         "layer-mse-not-checked": ("checks.one_of(*REDUCTIONS, reduction=reduction)", "pass")

@@ -38,7 +38,10 @@ FAULTS = {
             "type(self).__dict__.get('_forward_hooks') or setattr(type(self), '_forward_hooks', {})"
             " or type(self)._forward_hooks",
         ),
-        "one-hook-only": ("self.__dict__.setdefault('_forward_hooks', {})", "self.__dict__.update(_forward_hooks={}) or self._forward_hooks"),
+        "one-hook-only": (
+            "self.__dict__.setdefault('_forward_hooks', {})",
+            "self.__dict__.update(_forward_hooks={}) or self._forward_hooks",
+        ),
     },
     "Module.register_buffer": {
         "last-buffer-only": ("(*self._buffers, name)", "(name,)"),
@@ -87,7 +90,10 @@ FAULTS = {
         "missing-not-reported": ("name not in state_dict", "False"),
         "results-exchanged": ("LoadResult(missing, unexpected)", "LoadResult(unexpected, missing)"),
         "shapes-not-compared": ("shape_problems(arrays, own)", "[]"),
-        "first-problem-only": ("[f\"cannot load {type(self).__name__}:\", *problems]", "[f\"cannot load {type(self).__name__}:\", *problems[:1]]"),
+        "first-problem-only": (
+            '[f"cannot load {type(self).__name__}:", *problems]',
+            '[f"cannot load {type(self).__name__}:", *problems[:1]]',
+        ),
     },
     "Module.train": {
         "train-only-self": ("child.train(mode)", "pass"),
@@ -96,7 +102,10 @@ FAULTS = {
     },
     "Module.eval": {"eval-trains": ("self.train(False)", "self.train(True)")},
     "Module.zero_grad": {
-        "zero-grad-to-none": ("clear_grads(self.parameters(), set_to_none)", "clear_grads(self.parameters(), True)"),
+        "zero-grad-to-none": (
+            "clear_grads(self.parameters(), set_to_none)",
+            "clear_grads(self.parameters(), True)",
+        ),
     },
     "Module.apply": {
         "apply-not-to-self": ("fn(self)", "pass"),
@@ -149,7 +158,13 @@ FAULTS = {
     },
     "Sequential.__len__": {"length-of-all-modules": ("self.children()", "self.modules()")},
     "Sequential.__getitem__": {
-        "modules-from-the-end": ("list(self.children())[index]", "list(self.children())[::-1][index]"),
-        "slice-is-a-list": ("Sequential(*chosen) if isinstance(chosen, list) else chosen", "chosen"),
+        "modules-from-the-end": (
+            "list(self.children())[index]",
+            "list(self.children())[::-1][index]",
+        ),
+        "slice-is-a-list": (
+            "Sequential(*chosen) if isinstance(chosen, list) else chosen",
+            "chosen",
+        ),
     },
 }

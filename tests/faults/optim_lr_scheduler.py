@@ -13,7 +13,10 @@ FAULTS = {
         "cosine-floor": ("cosine(lr, eta_min, t / T_max)", "cosine(lr, 0, t / T_max)"),
     },
     "one_cycle": {
-        "cycle-up-from-the-end": ("between(first, peak, t / top if top != 0 else 1.0)", "between(final, peak, t / top if top != 0 else 1.0)"),
+        "cycle-up-from-the-end": (
+            "between(first, peak, t / top if top != 0 else 1.0)",
+            "between(final, peak, t / top if top != 0 else 1.0)",
+        ),
         "cycle-never-down": ("t <= top", "True"),
         "cycle-at-the-top": ("t <= top", "t < top"),
         "cycle-top-at-0": ("top != 0", "True"),
@@ -28,23 +31,37 @@ FAULTS = {
     },
     "straight": {"straight-backwards": ("a + (b - a) * done", "b + (a - b) * done")},
     "LRScheduler.__init__": {
-        "schedule-on-a-schedule": ("group.setdefault('initial_lr', group['lr'])", "group['initial_lr'] = group['lr']"),
+        "schedule-on-a-schedule": (
+            "group.setdefault('initial_lr', group['lr'])",
+            "group['initial_lr'] = group['lr']",
+        ),
         "no-first-step": ("self.step()", "self.last_epoch += 1"),
         "one-step-ahead": ("-1", "0"),
-        "base-rate-is-the-current": ("[group['initial_lr'] for group in optimizer.param_groups]", "[group['lr'] for group in optimizer.param_groups]"),
+        "base-rate-is-the-current": (
+            "[group['initial_lr'] for group in optimizer.param_groups]",
+            "[group['lr'] for group in optimizer.param_groups]",
+        ),
     },
     "LRScheduler.get_last_lr": {"last-rate-is-the-first": ("group['lr']", "group['initial_lr']")},
     "LRScheduler.step": {
         "steps-without-end": ("self.last_epoch >= self.total_steps", "False"),
-        "one-step-more": ("self.last_epoch >= self.total_steps", "self.last_epoch > self.total_steps"),
-        "one-step-less": ("self.last_epoch >= self.total_steps", "self.last_epoch >= self.total_steps - 1"),
+        "one-step-more": (
+            "self.last_epoch >= self.total_steps",
+            "self.last_epoch > self.total_steps",
+        ),
+        "one-step-less": (
+            "self.last_epoch >= self.total_steps",
+            "self.last_epoch >= self.total_steps - 1",
+        ),
         "rates-not-set": ("group['lr'] = lr", "pass"),
     },
     "StepLR.__init__": {
         "step-size-not-checked": ("checks.positive_integers(step_size=step_size)", "pass"),
         "gamma-not-checked": ("checks.in_range(0, math.inf, gamma=gamma)", "pass"),
     },
-    "StepLR.get_lr": {"step-of-the-first-group": ("self.base_lrs", "self.base_lrs[:1] * len(self.base_lrs)")},
+    "StepLR.get_lr": {
+        "step-of-the-first-group": ("self.base_lrs", "self.base_lrs[:1] * len(self.base_lrs)")
+    },
     "CosineAnnealingLR.__init__": {
         "cosine-length-not-checked": ("checks.positive_integers(T_max=T_max)", "pass"),
         "cosine-floor-forgotten": ("self.eta_min = eta_min", "self.eta_min = 0.0"),
@@ -58,12 +75,24 @@ FAULTS = {
             "checks.in_range(1e-300, math.inf, div_factor=div_factor, final_div_factor=final_div_factor)",
             "pass",
         ),
-        "cycle-strategy-not-checked": ("checks.one_of('cos', 'linear', anneal_strategy=anneal_strategy)", "pass"),
+        "cycle-strategy-not-checked": (
+            "checks.one_of('cos', 'linear', anneal_strategy=anneal_strategy)",
+            "pass",
+        ),
         "cycle-rate-not-checked": ("checks.in_range(0, math.inf, max_lr=min(peaks))", "pass"),
         "cycle-greatest-rate-checked": ("min(peaks)", "max(peaks)"),
-        "cycle-peaks-of-the-first": ("checks.one_for_each(groups, max_lr)", "[max_lr] * len(groups)"),
-        "cycle-lows-of-the-first": ("checks.one_for_each(groups, base_momentum)", "[base_momentum] * len(groups)"),
-        "cycle-highs-of-the-first": ("checks.one_for_each(groups, max_momentum)", "[max_momentum] * len(groups)"),
+        "cycle-peaks-of-the-first": (
+            "checks.one_for_each(groups, max_lr)",
+            "[max_lr] * len(groups)",
+        ),
+        "cycle-lows-of-the-first": (
+            "checks.one_for_each(groups, base_momentum)",
+            "[base_momentum] * len(groups)",
+        ),
+        "cycle-highs-of-the-first": (
+            "checks.one_for_each(groups, max_momentum)",
+            "[max_momentum] * len(groups)",
+        ),
         "cycle-without-momentum": ("checks.has_momentum(optimizer)", "pass"),
         "cycle-needs-momentum": ("cycle_momentum", "True", 1),
         "cycle-top": ("pct_start * total_steps - 1", "pct_start * total_steps"),
@@ -73,7 +102,10 @@ FAULTS = {
         "cycle-last-rate": ("start / final_div_factor", "peak / final_div_factor"),
         "cycle-momentum": ("(high, low, high)", "(low, high, low)"),
         "cycle-endless": ("self.total_steps = total_steps", "pass"),
-        "cycle-initial-rate": ("start = group['lr'] = group['initial_lr'] = peak / div_factor", "start = group['lr'] = peak / div_factor"),
+        "cycle-initial-rate": (
+            "start = group['lr'] = group['initial_lr'] = peak / div_factor",
+            "start = group['lr'] = peak / div_factor",
+        ),
     },
     "OneCycleLR.step": {
         "cycle-momentum-always": ("self.cycle_momentum", "True"),

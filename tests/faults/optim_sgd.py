@@ -4,8 +4,14 @@ STEP = "p.data -= self.direction(p, p.grad.data, group) * lr"
 
 FAULTS = {
     "SGD.__init__": {
-        "decay-forgotten": ("super().__init__(params, defaults)", "super().__init__(params, defaults | {'weight_decay': 0})"),
-        "maximize-forgotten": ("super().__init__(params, defaults)", "super().__init__(params, defaults | {'maximize': False})"),
+        "decay-forgotten": (
+            "super().__init__(params, defaults)",
+            "super().__init__(params, defaults | {'weight_decay': 0})",
+        ),
+        "maximize-forgotten": (
+            "super().__init__(params, defaults)",
+            "super().__init__(params, defaults | {'maximize': False})",
+        ),
     },
     "SGD.check_options": {
         "rates-not-checked": (
@@ -14,7 +20,10 @@ FAULTS = {
         ),
         "decay-not-checked": ("weight_decay=group['weight_decay']", "weight_decay=0"),
         "momentum-not-checked": ("momentum=momentum", "momentum=0"),
-        "dampening-not-checked": ("checks.in_range(-math.inf, math.inf, dampening=dampening)", "pass"),
+        "dampening-not-checked": (
+            "checks.in_range(-math.inf, math.inf, dampening=dampening)",
+            "pass",
+        ),
         "nesterov-without-momentum": ("momentum == 0", "False"),
         "nesterov-dampened": ("dampening != 0", "False"),
     },
@@ -28,12 +37,18 @@ FAULTS = {
         "closure-value": ("return loss", "return None"),
         "step-without-gradient": ("p.grad is not None", "True"),
         "first-group-only": ("self.param_groups", "self.param_groups[:1]"),
-        "closure-called-twice": ("grad_mode(True)(closure)()", "(grad_mode(True)(closure)(), grad_mode(True)(closure)())[1]"),
+        "closure-called-twice": (
+            "grad_mode(True)(closure)()",
+            "(grad_mode(True)(closure)(), grad_mode(True)(closure)())[1]",
+        ),
     },
     "SGD.direction": {
         "maximize-never": ("group['maximize']", "False"),
         "negative-gradient-in-place": ("g = -g", "g *= -1"),
-        "decay-sign": ("p.data * float(group['weight_decay']) + g", "g - p.data * float(group['weight_decay'])"),
+        "decay-sign": (
+            "p.data * float(group['weight_decay']) + g",
+            "g - p.data * float(group['weight_decay'])",
+        ),
         "decay-in-the-gradient": (
             "g = p.data * float(group['weight_decay']) + g",
             "g += p.data * float(group['weight_decay'])",
@@ -44,7 +59,10 @@ FAULTS = {
         "momentum-of-all-groups": ("float(group['momentum'])", "float(self.defaults['momentum'])"),
         "momentum-sum": ("v *= momentum", "pass"),
         "dampening": ("1 - float(group['dampening'])", "float(group['dampening'])"),
-        "dampening-ignored": ("g * (1 - float(group['dampening'])) if group['dampening'] else g", "g"),
+        "dampening-ignored": (
+            "g * (1 - float(group['dampening'])) if group['dampening'] else g",
+            "g",
+        ),
         "first-step-dampened": ("np.array(g)", "np.array(g) * (1 - group['dampening'])"),
         "buffer-is-the-gradient": ("np.array(g)", "g"),
         "nesterov-always": ("group['nesterov']", "True"),

@@ -240,8 +240,12 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the faults, and run nothing")
     parser.add_argument("--check", action="store_true", help="see that all fit, and run nothing")
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time (1)")
-    parser.add_argument("--first", action="store_true", help="only the tests that most likely notice")
-    parser.add_argument("--limit", type=float, help="seconds a run may take; no run without a fault")
+    parser.add_argument(
+        "--first", action="store_true", help="only the tests that most likely notice"
+    )
+    parser.add_argument(
+        "--limit", type=float, help="seconds a run may take; no run without a fault"
+    )
     options = parser.parse_args()
     everything = read_lists()
     if mistakes := mistakes_in(everything):

@@ -7,13 +7,22 @@ FAULTS = {
         "recorded-without-need": ("any([tensor._requires_grad for tensor in parents])", "True"),
         "recorded-under-no-grad": ("recording.get()", "True"),
         "result-needs-no-grad": ("out._requires_grad = True", "pass"),
-        "arguments-lost": ("Node(name, arguments, parents, derivatives)", "Node(name, {}, parents, derivatives)"),
+        "arguments-lost": (
+            "Node(name, arguments, parents, derivatives)",
+            "Node(name, {}, parents, derivatives)",
+        ),
     },
     "record_joint": {
-        "joint-recorded-without-need": ("any([tensor._requires_grad for tensor in parents])", "True"),
+        "joint-recorded-without-need": (
+            "any([tensor._requires_grad for tensor in parents])",
+            "True",
+        ),
         "joint-recorded-under-no-grad": ("recording.get()", "True"),
         "joint-result-needs-no-grad": ("out._requires_grad = True", "pass"),
-        "joint-arguments-lost": ("Node(name, arguments, parents, derivative)", "Node(name, {}, parents, derivative)"),
+        "joint-arguments-lost": (
+            "Node(name, arguments, parents, derivative)",
+            "Node(name, {}, parents, derivative)",
+        ),
     },
     "promoted": {
         "0d-promotes": ("(a.ndim == 0) != (b.ndim == 0)", "False"),
@@ -21,12 +30,18 @@ FAULTS = {
         "0d-float-with-ints": ("first.kind == second.kind == 'f'", "second.kind == 'f'"),
         "0d-first-decides": ("second if a.ndim == 0 else first", "first"),
         "first-dtype-decides": ("max(first, second, key=RANK.__getitem__)", "first"),
-        "number-has-no-dtype": ("max(first, checks.number_dtype(b), key=RANK.__getitem__)", "first"),
+        "number-has-no-dtype": (
+            "max(first, checks.number_dtype(b), key=RANK.__getitem__)",
+            "first",
+        ),
         "number-of-any-kind": ("checks.number_dtype(b)", "np.asarray(b).dtype"),
     },
     "operands": {
         "usual-case": ("RANK[a.data.dtype] >= RANK[least]", "True"),
-        "usual-of-any-two-tensors": ("isinstance(b, Tensor) and a.data.dtype is b.data.dtype", "isinstance(b, Tensor)"),
+        "usual-of-any-two-tensors": (
+            "isinstance(b, Tensor) and a.data.dtype is b.data.dtype",
+            "isinstance(b, Tensor)",
+        ),
         "numpy-number-promotes": ("isinstance(b, np.generic)", "False"),
         "least-forgotten": ("max(promoted(a, b), least, key=RANK.__getitem__)", "promoted(a, b)"),
         "number-in-its-own-dtype": ("wrap(np.array(b, dtype))", "wrap(np.array(b))"),
@@ -36,24 +51,45 @@ FAULTS = {
     "as_tensor": {"a-tensor-is-copied": ("isinstance(value, Tensor)", "False")},
     "compared": {"compared-without-promotion": ("operands(a, b)", "(a, as_tensor(b))")},
     "Tensor.__init__": {
-        "shares-memory": ("np.array(array, checks.supported_dtype(dtype))", "np.asarray(array, checks.supported_dtype(dtype))"),
-        "float64-arrays-narrowed": ("chosen_by_numpy and array.dtype == float64", "array.dtype == float64"),
+        "shares-memory": (
+            "np.array(array, checks.supported_dtype(dtype))",
+            "np.asarray(array, checks.supported_dtype(dtype))",
+        ),
+        "float64-arrays-narrowed": (
+            "chosen_by_numpy and array.dtype == float64",
+            "array.dtype == float64",
+        ),
         "python-floats-wide": ("chosen_by_numpy and array.dtype == float64", "False"),
         "any-dtype": ("checks.supported_dtype(dtype)", "dtype"),
         "grad-not-required": ("self.requires_grad = requires_grad", "pass"),
-        "grad-of-integers": ("self.requires_grad = requires_grad", "self._requires_grad = requires_grad"),
+        "grad-of-integers": (
+            "self.requires_grad = requires_grad",
+            "self._requires_grad = requires_grad",
+        ),
         "tensor-is-a-sequence": ("data.data if isinstance(data, Tensor) else data", "data"),
     },
     "Tensor.requires_grad": {
         "may-always-require-grad": ("checks.may_require_grad(self, value)", "pass"),
     },
-    "Tensor.requires_grad_": {"requires-grad-in-place": ("self.requires_grad = requires_grad", "self.requires_grad = True")},
-    "Tensor.is_leaf": {"constants-are-no-leaves": ("self.grad_fn is None", "self.grad_fn is None and self._requires_grad")},
+    "Tensor.requires_grad_": {
+        "requires-grad-in-place": (
+            "self.requires_grad = requires_grad",
+            "self.requires_grad = True",
+        )
+    },
+    "Tensor.is_leaf": {
+        "constants-are-no-leaves": (
+            "self.grad_fn is None",
+            "self.grad_fn is None and self._requires_grad",
+        )
+    },
     "Tensor.size": {
         "size-of-axis-0": ("dim is None", "not dim"),
         "size-outside": ("checks.axis(dim, self.ndim)", "dim % max(self.ndim, 1)"),
     },
-    "Tensor.is_floating_point": {"float64-is-no-float": ("self.data.dtype.kind == 'f'", "self.data.dtype == float32")},
+    "Tensor.is_floating_point": {
+        "float64-is-no-float": ("self.data.dtype.kind == 'f'", "self.data.dtype == float32")
+    },
     "Tensor.numpy": {
         "gradient-lost": ("self.requires_grad", "False"),
         "numpy-is-a-copy": ("return self.data", "return self.data.copy()"),
@@ -66,7 +102,9 @@ FAULTS = {
     "Tensor.item": {"item-of-many": ("self.data.size != 1", "False")},
     "Tensor.__bool__": {"truth-of-many": ("bool(self.item())", "bool(self.data.all())")},
     "Tensor.__int__": {"int-rounds": ("int(self.item())", "round(self.item())")},
-    "Tensor.__float__": {"float-is-float32": ("float(self.item())", "float(float32.type(self.item()))")},
+    "Tensor.__float__": {
+        "float-is-float32": ("float(self.item())", "float(float32.type(self.item()))")
+    },
     "Tensor.__len__": {"length-of-all": ("len(self.data)", "self.data.size")},
     "Tensor.__iter__": {"iterates-over-arrays": ("self[i]", "wrap(self.data[i])")},
     "Tensor.__format__": {
@@ -78,14 +116,26 @@ FAULTS = {
         "size-not-printed": ("self.data.size == 0 and self.ndim != 1", "False"),
         "dtype-not-printed": ("self.dtype == float64", "False"),
         "dtype-of-empty-not-printed": ("self.data.size == 0 and self.dtype != float32", "False"),
-        "dtype-of-empty-always-printed": ("self.data.size == 0 and self.dtype != float32", "self.data.size == 0"),
+        "dtype-of-empty-always-printed": (
+            "self.data.size == 0 and self.dtype != float32",
+            "self.data.size == 0",
+        ),
         "operation-not-printed": ("self.grad_fn is not None", "False"),
         "requires-grad-not-printed": ("self.requires_grad", "False"),
-        "suffixes-exchanged": ("kernels.tensor_text(self.data, suffixes)", "kernels.tensor_text(self.data, suffixes[::-1])"),
+        "suffixes-exchanged": (
+            "kernels.tensor_text(self.data, suffixes)",
+            "kernels.tensor_text(self.data, suffixes[::-1])",
+        ),
     },
     "Tensor.backward": {
-        "retain-forgotten": ("_backward(self, gradient, retain_graph, create_graph)", "_backward(self, gradient, False, create_graph)"),
-        "create-forgotten": ("_backward(self, gradient, retain_graph, create_graph)", "_backward(self, gradient, retain_graph, False)"),
+        "retain-forgotten": (
+            "_backward(self, gradient, retain_graph, create_graph)",
+            "_backward(self, gradient, False, create_graph)",
+        ),
+        "create-forgotten": (
+            "_backward(self, gradient, retain_graph, create_graph)",
+            "_backward(self, gradient, retain_graph, False)",
+        ),
     },
     "Tensor.detach": {"detach-copies": ("wrap(self.data)", "wrap(self.data.copy())")},
     "Tensor.clone": {
@@ -113,7 +163,10 @@ FAULTS = {
     "Tensor.relu": {
         "relu-at-0": ("y.data <= 0", "y.data < 0"),
         "relu-gradient-of-nan": ("y.data <= 0", "~(y.data > 0)"),
-        "relu-of-nan": ("np.maximum(self.data, self.data.dtype.type(0))", "np.fmax(self.data, self.data.dtype.type(0))"),
+        "relu-of-nan": (
+            "np.maximum(self.data, self.data.dtype.type(0))",
+            "np.fmax(self.data, self.data.dtype.type(0))",
+        ),
         "relu-dtype": ("self.data.dtype.type(0)", "np.float64(0)"),
     },
     "Tensor.abs": {
@@ -128,8 +181,14 @@ FAULTS = {
             "np.maximum(np.minimum(x.data, np.inf if max is None else max), -np.inf if min is None else min)",
         ),
         "clamp-without-limits": ("min is None and max is None", "False"),
-        "clamp-dtype": ("y = np.clip(x.data, min, max).astype(x.dtype, copy=False)", "y = np.clip(x.data, min, max)"),
-        "clamp-of-integers": ("self.to(operands(self, min if max is None else max)[0].dtype)", "self"),
+        "clamp-dtype": (
+            "y = np.clip(x.data, min, max).astype(x.dtype, copy=False)",
+            "y = np.clip(x.data, min, max)",
+        ),
+        "clamp-of-integers": (
+            "self.to(operands(self, min if max is None else max)[0].dtype)",
+            "self",
+        ),
     },
     "Tensor.__neg__": {"neg": ("-g", "g")},
     "Tensor.__add__": {
@@ -154,10 +213,18 @@ FAULTS = {
         "pow-of-zero-negative": ("(a == 0) * (b >= 0)", "a == 0"),
         "pow-log": ("base.log()", "base"),
     },
-    "Tensor.__rsub__": {"sub-reflected": ("operands(self, other)[1] - self", "self - operands(self, other)[1]")},
-    "Tensor.__rtruediv__": {"div-reflected": ("operands(self, other)[1] / self", "self / operands(self, other)[1]")},
-    "Tensor.__rpow__": {"pow-reflected": ("operands(self, other)[1] ** self", "self ** operands(self, other)[1]")},
-    "Tensor.__rmatmul__": {"matmul-reflected": ("operands(self, other)[1] @ self", "self @ operands(self, other)[1]")},
+    "Tensor.__rsub__": {
+        "sub-reflected": ("operands(self, other)[1] - self", "self - operands(self, other)[1]")
+    },
+    "Tensor.__rtruediv__": {
+        "div-reflected": ("operands(self, other)[1] / self", "self / operands(self, other)[1]")
+    },
+    "Tensor.__rpow__": {
+        "pow-reflected": ("operands(self, other)[1] ** self", "self ** operands(self, other)[1]")
+    },
+    "Tensor.__rmatmul__": {
+        "matmul-reflected": ("operands(self, other)[1] @ self", "self @ operands(self, other)[1]")
+    },
     "Tensor.__matmul__": {
         "matmul-first": ("g @ b.transpose(-1, -2)", "g @ b"),
         "matmul-second": ("a.transpose(-1, -2) @ g", "a @ g"),
@@ -173,7 +240,10 @@ FAULTS = {
         "written-elsewhere": ("self.data[...] = result.data", "self.data = result.data"),
         "nothing-written": ("self.data[...] = result.data", "pass"),
         "result-returned": ("return self", "return result"),
-        "with-history": ("self.data[...] = result.data", "self.data[...] = result.data\nself.grad_fn = result.grad_fn"),
+        "with-history": (
+            "self.data[...] = result.data",
+            "self.data[...] = result.data\nself.grad_fn = result.grad_fn",
+        ),
     },
     "Tensor._write_or_rebind": {
         "leaf-rebound": ("self.grad_fn is not None or not self._requires_grad", "True"),
@@ -187,21 +257,33 @@ FAULTS = {
     "Tensor.__iadd__": {"iadd": ("self + other", "self - other"), "iadd-name": ("'+='", "'-='")},
     "Tensor.__isub__": {"isub": ("self - other", "other - self"), "isub-name": ("'-='", "'+='")},
     "Tensor.__imul__": {"imul": ("self * other", "self + other"), "imul-name": ("'*='", "'/='")},
-    "Tensor.__itruediv__": {"idiv": ("self / other", "other / self"), "idiv-name": ("'/='", "'*='")},
+    "Tensor.__itruediv__": {
+        "idiv": ("self / other", "other / self"),
+        "idiv-name": ("'/='", "'*='"),
+    },
     "Tensor.add_": {
         "add-in-place-alpha": ("other * alpha", "other"),
-        "add-in-place": ("self + (other if alpha == 1 else other * alpha)", "self - (other if alpha == 1 else other * alpha)"),
+        "add-in-place": (
+            "self + (other if alpha == 1 else other * alpha)",
+            "self - (other if alpha == 1 else other * alpha)",
+        ),
         "add-in-place-rebinds": ("alpha == 1", "True"),
         "add-in-place-name": ("'add_'", "'+='"),
     },
     "Tensor.sub_": {
         "sub-in-place-alpha": ("other * alpha", "other"),
-        "sub-in-place": ("self - (other if alpha == 1 else other * alpha)", "self + (other if alpha == 1 else other * alpha)"),
+        "sub-in-place": (
+            "self - (other if alpha == 1 else other * alpha)",
+            "self + (other if alpha == 1 else other * alpha)",
+        ),
         "sub-in-place-name": ("'sub_'", "'add_'"),
     },
     "Tensor.mul_": {
         "mul-in-place": ("self * other", "self + other"),
-        "mul-in-place-rebinds": ("self._write('mul_', self * other)", "self._write_or_rebind('mul_', self * other)"),
+        "mul-in-place-rebinds": (
+            "self._write('mul_', self * other)",
+            "self._write_or_rebind('mul_', self * other)",
+        ),
         "mul-in-place-name": ("'mul_'", "'*='"),
     },
     "Tensor.div_": {
@@ -211,16 +293,25 @@ FAULTS = {
     },
     "Tensor.copy_": {
         "copy-in-place-dtype": ("as_tensor(src).to(self.dtype)", "as_tensor(src)"),
-        "copy-in-place-rebinds": ("self._write('copy_', as_tensor(src).to(self.dtype))", "as_tensor(src).to(self.dtype)"),
+        "copy-in-place-rebinds": (
+            "self._write('copy_', as_tensor(src).to(self.dtype))",
+            "as_tensor(src).to(self.dtype)",
+        ),
         "copy-in-place-name": ("'copy_'", "'fill_'"),
     },
     "Tensor.fill_": {
         "filled-with-many": ("checks.single_number('fill_', value)", "value"),
-        "filled-with-its-integer": ("checks.single_number('fill_', value)", "int(checks.single_number('fill_', value))"),
+        "filled-with-its-integer": (
+            "checks.single_number('fill_', value)",
+            "int(checks.single_number('fill_', value))",
+        ),
     },
     "Tensor.zero_": {"zero-in-place": ("self.fill_(0)", "self.fill_(1)")},
     "Tensor.__setitem__": {
-        "set-recorded": ("checks.not_recorded('x[...] = y', self, source, recording.get())", "pass"),
+        "set-recorded": (
+            "checks.not_recorded('x[...] = y', self, source, recording.get())",
+            "pass",
+        ),
         "set-refused-under-no-grad": ("recording.get()", "True"),
         "set-what-is-recorded": (
             "checks.not_recorded('x[...] = y', self, source, recording.get())",
@@ -231,7 +322,10 @@ FAULTS = {
             "checks.not_recorded('x[...] = y', source, source, recording.get())",
         ),
         "set-nothing": ("self.data[plain_index(index)] = source.data", "pass"),
-        "set-in-a-copy": ("self.data[plain_index(index)] = source.data", "self.data = self.data.copy()\nself.data[plain_index(index)] = source.data"),
+        "set-in-a-copy": (
+            "self.data[plain_index(index)] = source.data",
+            "self.data = self.data.copy()\nself.data[plain_index(index)] = source.data",
+        ),
         "set-by-tensors": ("plain_index(index)", "index"),
     },
     "Tensor.__lt__": {"lt": ("np.less", "np.less_equal")},
@@ -262,12 +356,21 @@ FAULTS = {
     },
     "Tensor.max": {
         "max-of-nothing": ("checks.has_elements('max', self, dim)", "pass"),
-        "max-along-is-min": ("extreme_along(self, np.argmax, dim, keepdim)", "extreme_along(self, np.argmin, dim, keepdim)"),
+        "max-along-is-min": (
+            "extreme_along(self, np.argmax, dim, keepdim)",
+            "extreme_along(self, np.argmin, dim, keepdim)",
+        ),
     },
     "Tensor.min": {
         "min-of-nothing": ("checks.has_elements('min', self, dim)", "pass"),
-        "min-is-max": ("extreme_of_all('min', self, np.argmin)", "extreme_of_all('min', self, np.argmax)"),
-        "min-along-is-max": ("extreme_along(self, np.argmin, dim, keepdim)", "extreme_along(self, np.argmax, dim, keepdim)"),
+        "min-is-max": (
+            "extreme_of_all('min', self, np.argmin)",
+            "extreme_of_all('min', self, np.argmax)",
+        ),
+        "min-along-is-max": (
+            "extreme_along(self, np.argmin, dim, keepdim)",
+            "extreme_along(self, np.argmax, dim, keepdim)",
+        ),
     },
     "Tensor.argmax": {
         "argmax-of-nothing": ("checks.has_elements('argmax', self, dim)", "pass"),
@@ -286,12 +389,18 @@ FAULTS = {
         "permute-copies": ("self.data.transpose(axes)", "self.data.transpose(axes).copy()"),
     },
     "Tensor.transpose": {
-        "transpose-of-0d": ("self.data.swapaxes(i, j) if self.ndim else self.data[...]", "self.data.swapaxes(i, j)"),
+        "transpose-of-0d": (
+            "self.data.swapaxes(i, j) if self.ndim else self.data[...]",
+            "self.data.swapaxes(i, j)",
+        ),
         "transpose-gradient": ("g.transpose(i, j)", "g"),
         "transpose-arguments": ("dim0=i", "dim0=dim0"),
     },
     "Tensor.T": {
-        "T-of-two-axes": ("self.data.T", "np.moveaxis(self.data, -1, 0) if self.ndim else self.data"),
+        "T-of-two-axes": (
+            "self.data.T",
+            "np.moveaxis(self.data, -1, 0) if self.ndim else self.data",
+        ),
         "T-gradient": ("g.T", "g"),
     },
     "Tensor.flatten": {
@@ -304,11 +413,19 @@ FAULTS = {
         "squeeze-empty": ("self.shape[axis] == 1", "self.shape[axis] <= 1"),
         "squeeze-all": ("checks.axes(dim, self.ndim)", "checks.axes(None, self.ndim)"),
     },
-    "Tensor.unsqueeze": {"unsqueeze-last": ("checks.axis(dim, self.ndim + 1)", "checks.axis(dim, self.ndim)")},
+    "Tensor.unsqueeze": {
+        "unsqueeze-last": ("checks.axis(dim, self.ndim + 1)", "checks.axis(dim, self.ndim)")
+    },
     "Tensor.expand": {
-        "expand-keeps": ("checks.expanded_shape(checks.sizes(shape), self.shape)", "checks.sizes(shape)"),
+        "expand-keeps": (
+            "checks.expanded_shape(checks.sizes(shape), self.shape)",
+            "checks.sizes(shape)",
+        ),
         "expand-gradient": ("lambda g, y: g", "lambda g, y: -g"),
-        "expand-can-be-written": ("np.broadcast_to(self.data, sizes)", "np.broadcast_to(self.data, sizes).copy()"),
+        "expand-can-be-written": (
+            "np.broadcast_to(self.data, sizes)",
+            "np.broadcast_to(self.data, sizes).copy()",
+        ),
         "expand-arguments": ("shape=sizes", "shape=shape"),
     },
     "Tensor.__getitem__": {
@@ -326,7 +443,10 @@ FAULTS = {
     "extreme_of_all": {
         "extreme-nan": ("np.isnan(y)", "False"),
         "extreme-ties": ("g / count", "g"),
-        "extreme-first-tie": ("x.data != y", "np.arange(x.data.size).reshape(x.shape) != arg(x.data)"),
+        "extreme-first-tie": (
+            "x.data != y",
+            "np.arange(x.data.size).reshape(x.shape) != arg(x.data)",
+        ),
         "extreme-in-the-memory-of-the-tensor": (
             "np.asarray(x.data.reshape(-1)[arg(x.data)])",
             "x.data.reshape(-1)[arg(x.data) : arg(x.data) + 1].reshape(())",
@@ -346,14 +466,26 @@ FAULTS = {
         "where-first": ("~chosen", "chosen"),
         "where-second": ("masked(g, chosen)", "masked(g, ~chosen)"),
         "where-small-mask": ("np.broadcast_to(mask, y.shape)", "mask"),
-        "where-number-decides": ("operands(other, input)", "(as_tensor(other), as_tensor(input).to(as_tensor(other).dtype))"),
-        "where-any-condition": ("checks.condition(condition.data if isinstance(condition, Tensor) else condition)", "np.asarray(condition.data if isinstance(condition, Tensor) else condition)"),
+        "where-number-decides": (
+            "operands(other, input)",
+            "(as_tensor(other), as_tensor(input).to(as_tensor(other).dtype))",
+        ),
+        "where-any-condition": (
+            "checks.condition(condition.data if isinstance(condition, Tensor) else condition)",
+            "np.asarray(condition.data if isinstance(condition, Tensor) else condition)",
+        ),
         "where-exchanged": ("np.where(mask, a.data, b.data)", "np.where(mask, b.data, a.data)"),
         "where-arguments": ("condition=chosen", "condition=condition"),
     },
     "cat": {
-        "cat-first-dtype": ("max([t.dtype for t in tensors], key=RANK.__getitem__)", "tensors[0].dtype"),
-        "cat-least-dtype": ("max([t.dtype for t in tensors], key=RANK.__getitem__)", "min([t.dtype for t in tensors], key=RANK.__getitem__)"),
+        "cat-first-dtype": (
+            "max([t.dtype for t in tensors], key=RANK.__getitem__)",
+            "tensors[0].dtype",
+        ),
+        "cat-least-dtype": (
+            "max([t.dtype for t in tensors], key=RANK.__getitem__)",
+            "min([t.dtype for t in tensors], key=RANK.__getitem__)",
+        ),
         "cat-parts": ("start = end", "pass"),
         "cat-nothing": ("checks.joinable(tensors, Tensor)", "pass"),
         "cat-negative-axis": ("checks.axis(dim, tensors[0].ndim)", "dim"),
@@ -361,23 +493,46 @@ FAULTS = {
     },
     "part_of": {"cat-first-axis": ("(slice(None),) * axis + (here,)", "(here,)")},
     "stack": {
-        "stack-dim": ("cat([t.unsqueeze(dim) for t in tensors], dim)", "cat([t.unsqueeze(dim) for t in tensors], 0)"),
+        "stack-dim": (
+            "cat([t.unsqueeze(dim) for t in tensors], dim)",
+            "cat([t.unsqueeze(dim) for t in tensors], 0)",
+        ),
         "stack-of-other-shapes": ("len({t.shape for t in tensors}) > 1", "False"),
     },
-    "tensor": {"tensor-dtype": ("Tensor(data, requires_grad, dtype)", "Tensor(data, requires_grad)")},
-    "zeros": {"zeros-dtype": ("dtype or float32", "float32"), "zeros-constant": ("Tensor(array, requires_grad)", "Tensor(array)")},
-    "ones": {"ones-dtype": ("dtype or float32", "float32"), "ones-constant": ("Tensor(array, requires_grad)", "Tensor(array)")},
+    "tensor": {
+        "tensor-dtype": ("Tensor(data, requires_grad, dtype)", "Tensor(data, requires_grad)")
+    },
+    "zeros": {
+        "zeros-dtype": ("dtype or float32", "float32"),
+        "zeros-constant": ("Tensor(array, requires_grad)", "Tensor(array)"),
+    },
+    "ones": {
+        "ones-dtype": ("dtype or float32", "float32"),
+        "ones-constant": ("Tensor(array, requires_grad)", "Tensor(array)"),
+    },
     "randn": {
         "randn-dtype": ("dtype or float32", "float32"),
-        "randn-uniform": ("generator.standard_normal(checks.sizes(size), dtype)", "generator.random(checks.sizes(size), dtype)"),
-        "randn-of-any-generator": ("generator.standard_normal(checks.sizes(size), dtype)", "np.random.default_rng().standard_normal(checks.sizes(size), dtype)"),
+        "randn-uniform": (
+            "generator.standard_normal(checks.sizes(size), dtype)",
+            "generator.random(checks.sizes(size), dtype)",
+        ),
+        "randn-of-any-generator": (
+            "generator.standard_normal(checks.sizes(size), dtype)",
+            "np.random.default_rng().standard_normal(checks.sizes(size), dtype)",
+        ),
     },
     "arange": {
-        "arange-dtype": ("all(isinstance(value, int) for value in (start, end, step))", "any(isinstance(value, int) for value in (start, end, step))"),
+        "arange-dtype": (
+            "all(isinstance(value, int) for value in (start, end, step))",
+            "any(isinstance(value, int) for value in (start, end, step))",
+        ),
         "arange-in-float32": ("float64", "float32"),
         "arange-standing-still": ("step == 0", "False"),
         "arange-backwards": ("(end - start) * step < 0", "False"),
-        "arange-dtype-ignored": ("dtype or (int64 if integers else float32)", "int64 if integers else float32"),
+        "arange-dtype-ignored": (
+            "dtype or (int64 if integers else float32)",
+            "int64 if integers else float32",
+        ),
         "arange-from-1": ("(0, start)", "(1, start)"),
     },
 }

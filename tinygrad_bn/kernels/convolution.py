@@ -16,28 +16,28 @@ from .window import Window
 
 
 def columns(
-    taps: Array,  # (C, KH, KW, rows, OW, N)
+    patches: Array,  # (C, KH, KW, rows, OW, N)
     groups: int,
 ) -> Array:  # (G, rows, K, OW · N)
-    """im2col: (C, KH, KW, rows, OW, N) as (G, rows, K, OW · N), a copy."""
-    channels, kh, kw, rows, ow, images = taps.shape
+    """im2col: one copy, of runs of N contiguous numbers."""
+    channels, kh, kw, rows, ow, images = patches.shape
     k = channels // groups * kh * kw
-    return taps.reshape(groups, k, rows, ow * images).swapaxes(1, 2)
+    return patches.reshape(groups, k, rows, ow * images).swapaxes(1, 2)
 
 
 def by_row(
     x: Array,  # (C, H, W, N)
     groups: int,
 ) -> Array:  # (G, H, C/G, W · N)
-    """(C, H, W, N) as (G, H, C/G, W · N): a view, with a matrix for each row of the images."""
+    """A view, with a matrix for each row of the images."""
     channels, height, width, images = x.shape
     return x.reshape(groups, channels // groups, height, width * images).swapaxes(1, 2)
 
 
-def blocks_of_rows(taps: Array) -> Iterator[slice]:
+def blocks_of_rows(patches: Array) -> Iterator[slice]:
     """Slices of the output's rows, each so many that their columns stay in the cache."""
-    bytes_of_row = taps[:, :, :, 0].nbytes
-    return blocks(taps.shape[3], bytes_of_row, L2_CACHE)
+    bytes_of_row = patches[:, :, :, 0].nbytes
+    return blocks(patches.shape[3], bytes_of_row, L2_CACHE)
 
 
 def conv2d(
@@ -45,15 +45,19 @@ def conv2d(
     w: Array,  # (O, C/G, KH, KW)
     window: Window,
 ) -> Array:  # (N, O, OH, OW)
-    """(N, C, H, W) and (O, C/G, KH, KW) → (N, O, OH, OW): pad, copy the columns, multiply."""
+    """Each output is the product of the weights with the values under the kernel.
+
+    Two passes and the product: pad (nothing to do without padding), copy the columns, multiply.
+    The result lies in memory with the batch last, (O, OH, OW, N), as do those of all kernels here.
+    """
     groups, outputs = window.groups, len(w)
-    taps = window.taps(window.framed(x, 0))
+    patches = window.patches(window.framed(x, 0))
     weights = w.reshape(groups, 1, outputs // groups, -1)
     y = np.empty((outputs, *window.output, len(x)), x.dtype)
     rows_of_y = by_row(y, groups)
-    for rows in blocks_of_rows(taps):
-        here = columns(taps[:, :, :, rows], groups)
-        np.matmul(weights, here, out=rows_of_y[:, rows])
+    for rows in blocks_of_rows(patches):
+        cols = columns(patches[:, :, :, rows], groups)
+        np.matmul(weights, cols, out=rows_of_y[:, rows])
     return batch_first(y)
 
 
@@ -62,15 +66,18 @@ def conv2d_weight_gradient(
     x: Array,  # (N, C, H, W)
     window: Window,
 ) -> Array:  # (O, C/G, KH, KW)
-    """Σ over images and places of g · x: the same columns, multiplied by the output's gradient."""
+    """Σ over images and places of g · x: the same columns, multiplied by the output's gradient.
+
+    The columns are copied once more: to keep them would take KH · KW times the memory of x.
+    """
     groups, outputs = window.groups, g.shape[1]
-    taps = window.taps(window.framed(x, 0))
+    patches = window.patches(window.framed(x, 0))
     rows_of_g = by_row(batch_last(g), groups)
     rows_of_g = rows_of_g.swapaxes(2, 3)  # (G, OH, OW · N, O/G)
     dw = np.zeros((), x.dtype)
-    for rows in blocks_of_rows(taps):
-        here = columns(taps[:, :, :, rows], groups)
-        products = here @ rows_of_g[:, rows]  # (G, rows, K, O/G)
+    for rows in blocks_of_rows(patches):
+        cols = columns(patches[:, :, :, rows], groups)
+        products = cols @ rows_of_g[:, rows]  # (G, rows, K, O/G)
         dw = dw + products.sum(1)
     return dw.swapaxes(1, 2).reshape(outputs, -1, *window.kernel)
 
@@ -80,7 +87,11 @@ def conv2d_input_gradient(
     w: Array,  # (O, C/G, KH, KW)
     window: Window,
 ) -> Array:  # (N, C, H, W)
-    """Each value's gradient, handed back to the inputs that its column was copied from (col2im)."""
+    """Each value's gradient, handed back to the inputs that its column was copied from (col2im).
+
+    A pass to clear the frame, and for a block of rows at a time, which stay in the cache, the
+    product and KH · KW additions; without padding, the frame itself is the result.
+    """
     groups, outputs = window.groups, len(w)
     channels = w.shape[1]  # of a group
     weights = w.reshape(groups, outputs // groups, -1)
@@ -90,9 +101,9 @@ def conv2d_input_gradient(
     frame[...] = 0
     for group in range(groups):
         part = frame[group * channels : (group + 1) * channels]
-        taps = window.taps(part)
-        for rows in blocks_of_rows(taps):
-            places = taps[:, :, :, rows]
+        patches = window.patches(part)
+        for rows in blocks_of_rows(patches):
+            places = patches[:, :, :, rows]
             back = weights[group] @ rows_of_g[group, rows]  # (rows, K, OW · N)
             values = back.swapaxes(0, 1).reshape(places.shape)
             window.add_to_each(places, values)

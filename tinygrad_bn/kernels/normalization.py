@@ -28,16 +28,16 @@ def batch_norm(
     mean, var = np.empty((2, channels, 1), x.dtype)
     ones = np.ones(m, x.dtype)
     for block in blocks(channels, 2 * rows[:1].nbytes, L3_CACHE):
-        here = y[block]
+        out = y[block]
         first = rows[block, :1]
-        np.subtract(rows[block], first, out=here)
-        offset = (here @ ones)[:, None] / m
+        np.subtract(rows[block], first, out=out)
+        offset = (out @ ones)[:, None] / m
         mean[block] = first + offset
-        here -= offset  # now x − μ
-        var[block] = np.vecdot(here, here)[:, None] / m
+        out -= offset  # now x − μ
+        var[block] = np.vecdot(out, out)[:, None] / m
         inv_std = 1 / np.sqrt(var[block] + eps)
-        here *= gamma[block, None] * inv_std  # now γ·x̂
-        here += beta[block, None]
+        out *= gamma[block, None] * inv_std  # now γ·x̂
+        out += beta[block, None]
     return from_channel_rows(y, x.shape), mean[:, 0], var[:, 0]
 
 
@@ -61,14 +61,14 @@ def batch_norm_gradients(
     ones = np.ones(m, x.dtype)
     scale = gamma * inv_std
     for block in blocks(channels, 3 * rows[:1].nbytes, L3_CACHE):
-        here, g_here = dx[block], rows_of_g[block]
-        np.subtract(rows[block], mean[block, None], out=here)  # x − μ
-        dgamma[block] = np.vecdot(g_here, here) * inv_std[block]
-        dbeta[block] = g_here @ ones
+        out, g_block = dx[block], rows_of_g[block]
+        np.subtract(rows[block], mean[block, None], out=out)  # x − μ
+        dgamma[block] = np.vecdot(g_block, out) * inv_std[block]
+        dbeta[block] = g_block @ ones
         if to_x:
             slope = -inv_std[block] * dgamma[block] / m
-            here *= slope[:, None]  # −x̂·∂γ/m
-            here += g_here
-            here -= dbeta[block, None] / m
-            here *= scale[block, None]
+            out *= slope[:, None]  # −x̂·∂γ/m
+            out += g_block
+            out -= dbeta[block, None] / m
+            out *= scale[block, None]
     return from_channel_rows(dx, x.shape), dgamma, dbeta

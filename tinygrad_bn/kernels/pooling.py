@@ -11,42 +11,45 @@ from .layout import L3_CACHE, Array, batch_first, batch_last, blocks
 from .window import Window
 
 
-def taps_of(x: Array, window: Window) -> Array:
+def patches_of(x: Array, window: Window) -> Array:
     """The values under the kernel; padding never wins."""
-    return window.taps(window.framed(x, -np.inf))
+    return window.patches(window.framed(x, -np.inf))
 
 
-def blocks_of_channels(taps: Array) -> Iterator[slice]:
-    """Slices of channels whose taps, and results of the same size, stay in the cache."""
-    return blocks(len(taps), 2 * taps[:1].nbytes, L3_CACHE)
+def blocks_of_channels(patches: Array) -> Iterator[slice]:
+    """Slices of channels whose patches, and results of the same size, stay in the cache."""
+    return blocks(len(patches), 2 * patches[:1].nbytes, L3_CACHE)
 
 
 def max_pool2d(
     x: Array,  # (N, C, H, W)
     window: Window,
 ) -> Array:  # (N, C, OH, OW)
-    """The largest value under the kernel at each place: (N, C, H, W) → (N, C, OH, OW)."""
-    taps = taps_of(x, window)
-    y = np.empty((len(taps), *taps.shape[3:]), x.dtype)
-    for channels in blocks_of_channels(taps):
-        first, *others = window.each_tap(taps[channels])
-        here = y[channels]
-        here[...] = first
-        for tap in others:
-            np.maximum(here, tap, out=here)
+    """The largest value under the kernel at each place: KH · KW passes over the output."""
+    patches = patches_of(x, window)
+    y = np.empty((len(patches), *patches.shape[3:]), x.dtype)
+    for channels in blocks_of_channels(patches):
+        first, *others = window.by_offset(patches[channels])
+        out = y[channels]
+        out[...] = first
+        for shifted in others:
+            np.maximum(out, shifted, out=out)
     return batch_first(y)
 
 
 def winners(
-    taps: Array,  # (C, KH, KW, OH, OW, N)
+    patches: Array,  # (C, KH, KW, OH, OW, N)
     y: Array,  # (C, OH, OW, N)
     window: Window,
 ) -> Iterator[Array]:  # each (C, OH, OW, N)
-    """For each tap, where it is the (first) maximum of its window: the last, where no other is."""
+    """For each place under the kernel, where the (first) maximum is there.
+
+    The last place takes it where no other does, as with NaN. Three passes of bytes for each.
+    """
     undecided = np.ones(y.shape, bool)
-    *others, _ = window.each_tap(taps)
-    for tap in others:
-        won = tap == y
+    *others, _ = window.by_offset(patches)
+    for shifted in others:
+        won = shifted == y
         won &= undecided
         undecided ^= won
         yield won
@@ -59,16 +62,19 @@ def max_pool2d_route(
     y: Array,  # (N, C, OH, OW)
     window: Window,
 ) -> Array:  # (N, C, H, W)
-    """Each output's gradient, handed to the input that won: (N, C, OH, OW) → (N, C, H, W)."""
-    taps, y, g = taps_of(x, window), batch_last(y), batch_last(g)
-    frame, inside = window.frame(len(taps), len(x), g.dtype)
-    places = window.taps(frame)
+    """Each output's gradient, handed to the input that won: KH · KW products.
+
+    Where windows do not overlap they are written to their places at once; else they are added.
+    """
+    patches, y, g = patches_of(x, window), batch_last(y), batch_last(g)
+    frame, inside = window.frame(len(patches), len(x), g.dtype)
+    places = window.patches(frame)
     if not window.is_disjoint or places.size < frame.size:
         frame[...] = 0  # else all of it is written below
-    for channels in blocks_of_channels(taps):
-        won_here = winners(taps[channels], y[channels], window)
-        places_here = window.each_tap(places[channels])
-        for place, won in zip(places_here, won_here, strict=True):
+    for channels in blocks_of_channels(patches):
+        won_in_block = winners(patches[channels], y[channels], window)
+        places_in_block = window.by_offset(places[channels])
+        for place, won in zip(places_in_block, won_in_block, strict=True):
             if window.is_disjoint:  # nothing was written there before
                 np.multiply(g[channels], won, out=place)
             else:
@@ -82,13 +88,13 @@ def max_pool2d_collect(
     y: Array,  # (N, C, OH, OW)
     window: Window,
 ) -> Array:  # (N, C, OH, OW)
-    """The value of `h` where x won, for each window: (N, C, H, W) → (N, C, OH, OW)."""
-    taps, y = taps_of(x, window), batch_last(y)
-    values = window.taps(window.framed(h, 0))
+    """The value of `h` where x won, for each window: KH · KW products and sums."""
+    patches, y = patches_of(x, window), batch_last(y)
+    values = window.patches(window.framed(h, 0))
     collected = np.zeros_like(y)
-    for channels in blocks_of_channels(taps):
-        won_here = winners(taps[channels], y[channels], window)
-        values_here = window.each_tap(values[channels])
-        for value, won in zip(values_here, won_here, strict=True):
+    for channels in blocks_of_channels(patches):
+        won_in_block = winners(patches[channels], y[channels], window)
+        values_in_block = window.by_offset(values[channels])
+        for value, won in zip(values_in_block, won_in_block, strict=True):
             collected[channels] += value * won
     return batch_first(collected)

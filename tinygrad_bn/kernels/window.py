@@ -101,7 +101,7 @@ class Window:
         inside[...] = x
         return frame
 
-    def taps(self, frame: Array) -> Array:
+    def patches(self, frame: Array) -> Array:
         """For each place in the kernel, the values under it: (C, KH, KW, OH, OW, N), all one view.
 
         One place further in the kernel is d pixels further; one output further, s pixels.
@@ -113,14 +113,14 @@ class Window:
         strides = (c, h * dh, w * dw, h * sh, w * sw, n)
         return np.ndarray(shape, frame.dtype, frame, 0, strides)
 
-    def each_tap(self, taps: Array) -> Iterator[Array]:
-        """The taps one by one: (C, OH, OW, N)."""
-        return (taps[:, u, v] for u, v in self.offsets)
+    def by_offset(self, patches: Array) -> Iterator[Array]:
+        """The patches one by one: (C, OH, OW, N)."""
+        return (patches[:, u, v] for u, v in self.offsets)
 
-    def add_to_each(self, taps: Array, values: Array) -> None:
-        """Add a value to each tap. One place in the kernel at a time: there, no two taps meet."""
+    def add_to_each(self, patches: Array, values: Array) -> None:
+        """Add a value to each. One place in the kernel at a time: there, no two patches meet."""
         for u, v in self.offsets:
-            taps[:, u, v] += values[:, u, v]
+            patches[:, u, v] += values[:, u, v]
 
 
 def pair(name: str, value: Any, least: int) -> Pair:
