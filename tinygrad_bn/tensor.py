@@ -42,7 +42,7 @@ def manual_seed(seed: int) -> None:
 def wrap(array: Array) -> Tensor:
     """A tensor around an existing array, without copying it."""
     out = Tensor.__new__(Tensor)  # not Tensor(array), which would check it and copy it
-    out.data = np.asarray(array)  # NumPy's sums and the like are scalars, not arrays
+    out.data = np.asarray(array)  # a sum of NumPy's over all axes is a scalar, not an array
     out.grad = out.grad_fn = None
     out._requires_grad = False
     return out
@@ -667,7 +667,8 @@ class Tensor:
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Where the (first) maximum is: along `dim`, or in the flattened tensor."""
         checks.has_elements("argmax", self, dim)
-        return wrap(np.argmax(self.data, dim, keepdims=keepdim))
+        axis = None if dim is None else checks.axis(dim, self.ndim)
+        return wrap(np.argmax(self.data, axis, keepdims=keepdim))
 
     # --- shapes -----------------------------------------------------------------------------------
 

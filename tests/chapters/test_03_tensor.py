@@ -999,6 +999,8 @@ def test_a_number_formats_as_a_number():
         ("m.zeros(0).argmax()", (ValueError, RuntimeError, IndexError), ["empty|(0,)"]),
         ("x.permute()", (TypeError, ValueError, RuntimeError), ["2|dims"]),
         ("m.tensor(1.0).sum(1)", IndexError, ["1"]),
+        ("m.tensor(1.0).argmax(1)", IndexError, ["1"]),
+        ("m.tensor(1.0).max(-2)", IndexError, ["-2"]),
         ("m.stack([x, x], 3)", IndexError, ["3"]),
         ("m.cat([x, x], -3)", IndexError, ["-3"]),
         ("x.sum((0, 0))", (ValueError, RuntimeError), ["(0, 0)"]),
