@@ -117,7 +117,7 @@ def fold_batch_norm(model: Module) -> Module:
     )
     """
     folded = copy.deepcopy(model)
-    uses = Counter([tensor for _, tensor in folded._tensors()])
+    uses = Counter([tensor for _, tensor in folded._tensors()])  # how many names each one has
     if isinstance(folded, BatchNorm):
         raise ValueError(f"the model cannot be folded: {folded!r} follows no layer")
     for path, parent, before, layer in list(neighbours(folded)):

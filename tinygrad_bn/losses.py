@@ -107,17 +107,17 @@ def cross_entropy(
     if one_sample:
         input, target = input.unsqueeze(0), target.unsqueeze(0)
     classes = checks.class_scores(input, weight)
-    keep, share = 1 - label_smoothing, label_smoothing / classes
+    kept, for_each = 1 - label_smoothing, label_smoothing / classes
     divisor = None  # of the mean: the number of losses
     if target.is_floating_point():
         checks.class_probabilities(input, target, ignore_index)
-        wanted = target.to(input.dtype) * keep + share
+        wanted = target.to(input.dtype) * kept + for_each
     else:
         checks.class_indices(input, target)
         labels = target.data[:, None]  # (N, 1, …)
-        used = labels != ignore_index
+        used = labels != ignore_index  # (N, 1, …), True or False
         one_hot = one_hot_rows(labels, used, classes)
-        wanted = wrap((one_hot * keep + used * share).astype(input.dtype))
+        wanted = wrap((one_hot * kept + used * for_each).astype(input.dtype))
         if weight is not None or not used.any() or not used.all():
             divisor = total_weight(one_hot, weight)
             input = where(used, input, 0.0)  # no gradient for the ignored, whatever they hold

@@ -33,7 +33,10 @@ def one_cycle(
     last: float,
     between: Callable[..., float],
 ) -> float:
-    """Through three values: the first at t = 0, the second at t = top, the third at t = last."""
+    """Through three values: the first at t = 0, the second at t = top, the third at t = last.
+
+    top: any number from −1 on; where one of the two ways is of length 0, only its end is taken.
+    """
     first, peak, final = values
     if t <= top:  # 1. up
         return between(first, peak, t / top if top != 0 else 1.0)
@@ -69,9 +72,9 @@ class LRScheduler:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
-        self.last_epoch = -1
+        self.last_epoch = -1  # the first step, which is taken below, is number 0
         for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
+            group.setdefault("initial_lr", group["lr"])  # a second schedule starts from the same
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.step()
 

@@ -56,7 +56,7 @@ class Optimizer:
     def add_param_group(self, param_group: Group) -> None:
         """Optimise further tensors, with options of their own."""
         group = self.defaults | param_group
-        unknown = set(group) - set(self.defaults) - {"params", "initial_lr"}
+        unknown = set(group) - set(self.defaults) - {"params", "initial_lr"}  # which schedules set
         if unknown:
             raise ValueError(f"unknown options {sorted(unknown)} in a parameter group")
         params = group["params"]
