@@ -325,7 +325,11 @@ def class_scores(input: Given, weight: Given) -> int:
 
 def class_probabilities(input: Given, target: Given, ignore_index: int) -> None:
     """A target of probabilities has the shape of the scores, and no index to ignore."""
-    has_shape("cross_entropy", input.shape, target=target)
+    if target.shape != input.shape:
+        raise ValueError(
+            f"cross_entropy: a target of floats holds class probabilities, of shape {input.shape}, "
+            f"not {target.shape}; class indices are int64"
+        )
     if ignore_index >= 0:
         raise ValueError(f"cross_entropy: {ignore_index=} is of no use to probabilities")
 
