@@ -51,8 +51,8 @@ FAULTS = {
         "composed-on-the-inputs": ("tensor.clone()", "tensor"),
         "composed-for-constants": ("copy.requires_grad", "True"),
         "composed-eps-lost": (
-            "batch_norm_composed(centred, gamma, beta, eps)",
-            "batch_norm_composed(centred, gamma, beta)",
+            "batch_norm_composed(shifted, gamma, beta, eps)",
+            "batch_norm_composed(shifted, gamma, beta)",
         ),
         "composed-in-reverse": (
             "dict(zip(asked, grad(y, asked, g, create_graph=True), strict=True))",
@@ -83,7 +83,7 @@ FAULTS = {
         "running-missing": ("running is not None", "True"),
     },
     "batch_norm": {
-        "not-checked": ("checks.batch_norm(input, eps, affine, state)", "pass"),
+        "not-checked": ("checks.batch_norm(input, eps, affine, statistics)", "pass"),
         "running-biased": ("var * (m / (m - 1))", "var"),
         "running-m": ("checks.values_per_channel(input.shape, 'batch_norm')", "input.shape[0]"),
         "running-exchanged": (
@@ -120,7 +120,10 @@ FAULTS = {
             "zeros(num_features) if tracks else None",
         ),
         "count-of-floats": ("zeros((), dtype=int64)", "zeros(())"),
-        "always-tracked": ("tracks = track_running_stats", "tracks = True"),
+        "always-tracked": (
+            "self.track_running_stats = tracks = track_running_stats",
+            "self.track_running_stats = track_running_stats\ntracks = True",
+        ),
     },
     "BatchNorm.reset_running_stats": {
         "reset-variance": ("self.running_var.fill_(1)", "self.running_var.zero_()"),
@@ -144,9 +147,9 @@ FAULTS = {
         "eps-lost": ("self.eps", "1e-5"),
         "weight-lost": ("self.weight", "None"),
         "bias-lost": ("self.bias", "None"),
-        "momentum-lost": ("self.weight_of_newest()", "0.1"),
+        "momentum-lost": ("self.weight_of_newest_batch()", "0.1"),
     },
-    "BatchNorm.weight_of_newest": {
+    "BatchNorm.weight_of_newest_batch": {
         "newest-of-n": (
             "int(self.num_batches_tracked) + 1",
             "max(int(self.num_batches_tracked), 1)",

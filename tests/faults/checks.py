@@ -227,20 +227,23 @@ FAULTS = {
     "batch_norm": {
         "vectors-normalized": ("input.ndim < 2", "False"),
         "eps-below-0": ("in_range(0, math.inf, eps=eps)", "pass"),
-        "dtypes-mixed": ("one_float_dtype('batch_norm', input=input, **affine, **state)", "pass"),
+        "dtypes-mixed": (
+            "one_float_dtype('batch_norm', input=input, **affine, **statistics)",
+            "pass",
+        ),
         "statistics-of-another-dtype": (
-            "one_float_dtype('batch_norm', input=input, **affine, **state)",
+            "one_float_dtype('batch_norm', input=input, **affine, **statistics)",
             "one_float_dtype('batch_norm', input=input, **affine)",
         ),
         "statistics-of-any-shape": (
-            "has_shape('batch_norm', input.shape[1:2], **affine, **state)",
+            "has_shape('batch_norm', input.shape[1:2], **affine, **statistics)",
             "has_shape('batch_norm', input.shape[1:2], **affine)",
         ),
         "gamma-of-any-shape": (
-            "has_shape('batch_norm', input.shape[1:2], **affine, **state)",
-            "has_shape('batch_norm', input.shape[1:2], **state)",
+            "has_shape('batch_norm', input.shape[1:2], **affine, **statistics)",
+            "has_shape('batch_norm', input.shape[1:2], **statistics)",
         ),
-        "moving-statistic-needs-grad": ("is_constant('batch_norm', **state)", "pass"),
+        "moving-statistic-needs-grad": ("is_constant('batch_norm', **statistics)", "pass"),
     },
     "values_per_channel": {
         "one-value": ("count == 1", "False"),

@@ -8,29 +8,35 @@ FAULTS = {
     "weight_gradient": {
         "second-of-weights-by-x": ("input_gradient(h, g, window)", "-input_gradient(h, g, window)"),
         "second-of-weights-by-g": ("convolution(x, h, window)", "-convolution(x, h, window)"),
-        "weights-constant-in-x": ("by_x", "(x.detach(), by_x[1])", 1),
+        "weights-constant-in-x": (
+            "(x, lambda h, y: input_gradient(h, g, window))",
+            "(x.detach(), lambda h, y: input_gradient(h, g, window))",
+        ),
     },
     "input_gradient": {
         "second-of-input-by-w": ("weight_gradient(h, g, window)", "-weight_gradient(h, g, window)"),
         "second-of-input-by-g": ("convolution(h, w, window)", "-convolution(h, w, window)"),
-        "input-constant-in-w": ("by_w", "(w.detach(), by_w[1])", 1),
+        "input-constant-in-w": (
+            "(w, lambda h, y: weight_gradient(h, g, window))",
+            "(w.detach(), lambda h, y: weight_gradient(h, g, window))",
+        ),
     },
     "conv2d": {
         "bias": ("y + bias.reshape(-1, 1, 1)", "y - bias.reshape(-1, 1, 1)"),
         "bias-of-columns": ("bias.reshape(-1, 1, 1)", "bias.reshape(-1, 1, 1).mean()"),
         "unbatched-options": (
-            "conv2d(one, weight, bias, stride, padding, dilation, groups)",
-            "conv2d(one, weight, bias, dilation, padding, stride, groups)",
+            "conv2d(batch, weight, bias, stride, padding, dilation, groups)",
+            "conv2d(batch, weight, bias, dilation, padding, stride, groups)",
         ),
         "unbatched-without-bias": (
-            "conv2d(one, weight, bias, stride, padding, dilation, groups)",
-            "conv2d(one, weight, None, stride, padding, dilation, groups)",
+            "conv2d(batch, weight, bias, stride, padding, dilation, groups)",
+            "conv2d(batch, weight, None, stride, padding, dilation, groups)",
         ),
         "unbatched-stays-batched": (
-            "conv2d(one, weight, bias, stride, padding, dilation, groups).squeeze(0)",
-            "conv2d(one, weight, bias, stride, padding, dilation, groups)",
+            "conv2d(batch, weight, bias, stride, padding, dilation, groups).squeeze(0)",
+            "conv2d(batch, weight, bias, stride, padding, dilation, groups)",
         ),
-        "kernel-axes": ("(weight.shape[2], weight.shape[3])", "(weight.shape[3], weight.shape[2])"),
+        "kernel-axes": ("weight.shape[2:]", "weight.shape[2:][::-1]"),
         "not-checked": ("checks.conv2d(input, weight, bias, groups)", "input.shape[2:]"),
         "kernel-does-not-fit": ("checks.kernel_fits(window)", "pass"),
         "unbatched-with-any-weight": ("weight.ndim == 4", "True"),
@@ -70,7 +76,7 @@ FAULTS = {
         "layer-bias": ("self.bias", "None"),
     },
     "Conv2d.extra_repr": {
-        "layer-usual-options-printed": ("getattr(self, name) != default", "True"),
+        "layer-usual-options-printed": ("value != default", "True"),
         "layer-bias-not-printed": (
             "text if self.bias is not None else f'{text}, bias=False'",
             "text",
@@ -78,12 +84,12 @@ FAULTS = {
     },
     "max_pool2d": {
         "pool-unbatched-dilation": (
-            "max_pool2d(one, kernel_size, stride, padding, dilation)",
-            "max_pool2d(one, kernel_size, stride, padding)",
+            "max_pool2d(batch, kernel_size, stride, padding, dilation)",
+            "max_pool2d(batch, kernel_size, stride, padding)",
         ),
         "pool-unbatched-stays": (
-            "max_pool2d(one, kernel_size, stride, padding, dilation).squeeze(0)",
-            "max_pool2d(one, kernel_size, stride, padding, dilation)",
+            "max_pool2d(batch, kernel_size, stride, padding, dilation).squeeze(0)",
+            "max_pool2d(batch, kernel_size, stride, padding, dilation)",
         ),
         "pool-not-checked": ("checks.images('max_pool2d', input)", "input.shape[2:]"),
         "pool-does-not-fit": ("checks.kernel_fits(window)", "pass"),
@@ -92,7 +98,7 @@ FAULTS = {
     "route": {"pool-second": ("collect(h, x, y, window)", "-collect(h, x, y, window)")},
     "collect": {"pool-third": ("route(g, x, y, window)", "-route(g, x, y, window)")},
     "avg_pool2d": {
-        "average": ("1 / math.prod(window.kernel)", "1 / sum(window.kernel)"),
+        "average": ("math.prod(window.kernel)", "sum(window.kernel)"),
         "average-over-channels": ("groups=channels", "groups=1"),
         "average-dtype": ("input.dtype", "float"),
         "average-unbatched-padding": (
@@ -128,8 +134,8 @@ FAULTS = {
     },
     "MaxPool2d.forward": {
         "layer-pool-options": (
-            "(self.kernel_size, self.stride, self.padding, self.dilation)",
-            "(self.kernel_size, self.dilation, self.padding, self.stride)",
+            "max_pool2d(input, self.kernel_size, self.stride, self.padding, self.dilation)",
+            "max_pool2d(input, self.kernel_size, self.dilation, self.padding, self.stride)",
         )
     },
     "MaxPool2d.extra_repr": {

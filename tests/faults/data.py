@@ -69,10 +69,10 @@ FAULTS = {
     },
     "DataLoader.__len__": {
         "last-batch": ("self.drop_last", "not self.drop_last"),
-        "one-batch-more": ("rest == 0", "False"),
+        "one-batch-more": ("math.ceil", "lambda batches: math.floor(batches) + 1"),
     },
     "DataLoader.__iter__": {
-        "short-batches": ("(i + 1) * self.batch_size", "(i + 1) * self.batch_size - 1"),
+        "short-batches": ("start + self.batch_size", "start + self.batch_size - 1"),
         "order": ("self.shuffle", "not self.shuffle"),
         "other-generator": ("generator.permutation(n)", "np.random.default_rng().permutation(n)"),
         "same-order-each-time": (

@@ -47,8 +47,8 @@ FAULTS = {
     "operations_behind": {
         "oldest-first": ("item[1].number", "-item[1].number"),
         "released-graph-unnoticed": ("node.parents", "True", 0),
-        "input-behind-release": ("any(tensor is given for given in inputs)", "False"),
-        "released-graph-passed-over": ("any(tensor is given for given in inputs)", "True"),
+        "input-behind-release": ("tensor not in set(inputs)", "True"),
+        "released-graph-passed-over": ("tensor not in set(inputs)", "False"),
     },
     "leaves_of": {
         "grads-for-inner-tensors": ("tensor.grad_fn is None", "True"),

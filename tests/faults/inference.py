@@ -6,8 +6,8 @@ FAULTS = {
         "population-recorded": ("copy.deepcopy(model).eval()", "copy.deepcopy(model).train()"),
         "population-of-tuples": ("batch[0] if isinstance(batch, tuple | list) else batch", "batch"),
         "population-of-nothing": ("not inputs", "False"),
-        "population-of-no-layers": ("not tracking_layers(trial)", "False"),
-        "population-not-handed-back": ("mine.load_state_dict(theirs.state_dict())", "pass"),
+        "population-of-no-layers": ("not layers", "False"),
+        "population-not-handed-back": ("layer.load_state_dict(tried.state_dict())", "pass"),
         "population-of-the-last-layer": (
             "in_order_of_calls(trial, inputs)",
             "in_order_of_calls(trial, inputs)[-1:]",

@@ -6,14 +6,20 @@ FAULTS = {
             "patches.reshape(groups, k, rows, ow * images)",
             "patches.reshape(k, groups, rows, ow * images).swapaxes(0, 1)",
         ),
-        "rows-and-columns": ("by_channel.swapaxes(1, 2)", "by_channel[:, :, ::-1].swapaxes(1, 2)"),
+        "rows-and-columns": (
+            "patches.reshape(groups, k, rows, ow * images).swapaxes(1, 2)",
+            "patches.reshape(groups, k, rows, ow * images)[:, :, ::-1].swapaxes(1, 2)",
+        ),
     },
     "by_row": {
         "groups-of-rows": (
             "x.reshape(groups, channels // groups, height, width * images)",
             "x.reshape(channels // groups, groups, height, width * images).swapaxes(0, 1)",
         ),
-        "rows-in-reverse": ("by_channel.swapaxes(1, 2)", "by_channel.swapaxes(1, 2)[:, ::-1]"),
+        "rows-in-reverse": (
+            "x.reshape(groups, channels // groups, height, width * images).swapaxes(1, 2)",
+            "x.reshape(groups, channels // groups, height, width * images).swapaxes(1, 2)[:, ::-1]",
+        ),
     },
     "blocks_of_rows": {
         "rows-left-out": ("patches.shape[3]", "max(patches.shape[3] - 1, 1)"),

@@ -103,9 +103,9 @@ FAULTS = {
         "pair-of-three": ("len(both) == 2", "len(both) >= 2"),
         "pair-exchanged": ("(int(both[0]), int(both[1]))", "(int(both[1]), int(both[0]))"),
         "pair-in-a-list": ("tuple | list", "tuple"),
-        "pair-of-anything": ("all(is_integer(number, least) for number in both)", "True"),
+        "pair-of-anything": ("all([is_integer(number, least) for number in both])", "True"),
         "pair-half-checked": (
-            "all(is_integer(number, least) for number in both)",
+            "all([is_integer(number, least) for number in both])",
             "is_integer(both[0], least)",
         ),
         "pair-of-numpys-numbers": ("(int(both[0]), int(both[1]))", "(both[0], both[1])"),

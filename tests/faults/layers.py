@@ -4,7 +4,7 @@ FAULTS = {
     "linear": {
         "linear-checks-nothing": ("checks.linear(input, weight, bias)", "pass"),
         "many-axes-stay-rows": (
-            "linear(rows, weight, bias).reshape(*input.shape[:-1], len(weight))",
+            "linear(rows, weight, bias).reshape(*leading, len(weight))",
             "linear(rows, weight, bias)",
         ),
         "many-axes-without-bias": ("linear(rows, weight, bias)", "linear(rows, weight, None)"),

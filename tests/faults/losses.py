@@ -32,16 +32,19 @@ FAULTS = {
         ),
         "indices-not-checked": ("checks.class_indices(input, target)", "pass"),
         "probabilities-dtype": ("target.to(input.dtype)", "target"),
-        "smooth-given": ("target.to(input.dtype) * keep + share", "target.to(input.dtype) * keep"),
+        "smooth-given": (
+            "target.to(input.dtype) * kept + for_each",
+            "target.to(input.dtype) * kept",
+        ),
         "given-not-smoothed": (
-            "target.to(input.dtype) * keep + share",
-            "target.to(input.dtype) + share",
+            "target.to(input.dtype) * kept + for_each",
+            "target.to(input.dtype) + for_each",
         ),
         "class-axis": ("target.data[:, None]", "target.data[..., None]"),
         "ignored-class": ("labels != ignore_index", "labels != -100"),
-        "smoothing": ("one_hot * keep", "one_hot"),
-        "smooth-share": ("used * share", "0"),
-        "smooth-ignored": ("used * share", "share"),
+        "smoothing": ("one_hot * kept", "one_hot"),
+        "smooth-share": ("used * for_each", "0"),
+        "smooth-ignored": ("used * for_each", "for_each"),
         "ignored-gradient": ("input = where(used, input, 0.0)", "pass"),
         "weighted-mean": (
             "divisor = total_weight(one_hot, weight)",
@@ -56,8 +59,8 @@ FAULTS = {
         ),
         "weights-on-the-last-axis": ("weight.reshape(1, -1, *[1] * (input.ndim - 2))", "weight"),
         "target-dtype": (
-            "(one_hot * keep + used * share).astype(input.dtype)",
-            "one_hot * keep + used * share",
+            "(one_hot * kept + used * for_each).astype(input.dtype)",
+            "one_hot * kept + used * for_each",
         ),
     },
     "soft_cross_entropy": {

@@ -34,12 +34,12 @@ FAULTS = {
     },
     "Module.register_forward_hook": {
         "hooks-of-the-class": (
-            "self.__dict__.setdefault('_forward_hooks', {})",
+            "vars(self).setdefault('_forward_hooks', {})",
             "type(self).__dict__.get('_forward_hooks') or setattr(type(self), '_forward_hooks', {})"
             " or type(self)._forward_hooks",
         ),
         "one-hook-only": (
-            "self.__dict__.setdefault('_forward_hooks', {})",
+            "vars(self).setdefault('_forward_hooks', {})",
             "self.__dict__.update(_forward_hooks={}) or self._forward_hooks",
         ),
     },
@@ -66,9 +66,15 @@ FAULTS = {
         "own-prefix-lost": ("prefix + name", "name"),
     },
     "Module.named_parameters": {
-        "shared-parameter-twice": ("tensor not in seen", "True"),
+        "shared-parameter-twice": (
+            "((name, parameter) for parameter, name in first_names.items())",
+            "((name, tensor) for name, tensor in self._tensors() if isinstance(tensor, Parameter))",
+        ),
         "buffers-are-parameters": ("isinstance(tensor, Parameter)", "True"),
-        "shared-parameter-forgotten": ("seen.add(tensor)", "pass"),
+        "shared-parameter-forgotten": (
+            "first_names.setdefault(tensor, name)",
+            "first_names[tensor] = name",
+        ),
     },
     "Module.buffers": {
         "parameters-are-buffers": ("not isinstance(tensor, Parameter)", "True"),
@@ -89,10 +95,15 @@ FAULTS = {
         "unexpected-loaded": ("name not in own", "False"),
         "missing-not-reported": ("name not in state_dict", "False"),
         "results-exchanged": ("LoadResult(missing, unexpected)", "LoadResult(unexpected, missing)"),
-        "shapes-not-compared": ("shape_problems(arrays, own)", "[]"),
+        "shapes-not-compared": ("array.shape != own[name].shape", "False"),
         "first-problem-only": (
-            '[f"cannot load {type(self).__name__}:", *problems]',
-            '[f"cannot load {type(self).__name__}:", *problems[:1]]',
+            "'\\n  '.join(problems)",
+            "'\\n  '.join(problems[:2])",
+        ),
+        "broadcast-when-loaded": ("array.shape != own[name].shape", "array.ndim != own[name].ndim"),
+        "shapes-exchanged": (
+            'f"its shape is {array.shape}, the model\'s {own[name].shape}"',
+            'f"its shape is {own[name].shape}, the model\'s {array.shape}"',
         ),
     },
     "Module.train": {
@@ -133,13 +144,6 @@ FAULTS = {
     "numbers": {
         "numbers-of-any-kind": ("casting='same_kind'", "casting='unsafe'"),
         "load-needs-no-detach": ("value.detach() if hasattr(value, 'detach') else value", "value"),
-    },
-    "shape_problems": {
-        "broadcast-when-loaded": ("array.shape != own[name].shape", "array.ndim != own[name].ndim"),
-        "shapes-exchanged": (
-            'f"{name}: its shape is {array.shape}, the model\'s {own[name].shape}"',
-            'f"{name}: its shape is {own[name].shape}, the model\'s {array.shape}"',
-        ),
     },
     "clear_grads": {
         "grads-kept": ("parameter.grad = None", "pass"),

@@ -4,7 +4,7 @@ FAULTS = {
     "manual_seed": {"any-seed": ("np.random.PCG64(seed)", "np.random.PCG64(0)")},
     "wrap": {"scalars-stay-scalars": ("np.asarray(array)", "array")},
     "record": {
-        "recorded-without-need": ("any([tensor._requires_grad for tensor in parents])", "True"),
+        "recorded-without-need": ("any([tensor._requires_grad for tensor, _ in inputs])", "True"),
         "recorded-under-no-grad": ("recording.get()", "True"),
         "result-needs-no-grad": ("out._requires_grad = True", "pass"),
         "arguments-lost": (
@@ -170,8 +170,8 @@ FAULTS = {
         "relu-dtype": ("self.data.dtype.type(0)", "np.float64(0)"),
     },
     "Tensor.abs": {
-        "abs": ("g * sign", "g"),
-        "abs-of-bools": ("self.is_floating_point()", "True"),
+        "abs": ("g * wrap(np.sign(self.data))", "g"),
+        "abs-of-bools": ("np.abs(self.data)", "np.maximum(self.data, -self.data)"),
     },
     "Tensor.clamp": {
         "clamp-borders": ("y.data != x.data", "(y.data == min) | (y.data == max)"),
@@ -186,8 +186,8 @@ FAULTS = {
             "y = np.clip(x.data, min, max)",
         ),
         "clamp-of-integers": (
-            "self.to(operands(self, min if max is None else max)[0].dtype)",
-            "self",
+            "operands(self, min if max is None else max)",
+            "(self, None)",
         ),
     },
     "Tensor.__neg__": {"neg": ("-g", "g")},
@@ -228,9 +228,9 @@ FAULTS = {
     "Tensor.__matmul__": {
         "matmul-first": ("g @ b.transpose(-1, -2)", "g @ b"),
         "matmul-second": ("a.transpose(-1, -2) @ g", "a @ g"),
-        "matmul-row": ("-2 if b.ndim > 1 else 0", "0"),
+        "matmul-row": ("(a.unsqueeze(0) @ b).squeeze(-2)", "(a.unsqueeze(0) @ b).squeeze(0)"),
         "matmul-column": ("(a @ b.unsqueeze(1)).squeeze(-1)", "a @ b.unsqueeze(1)"),
-        "matmul-not-checked": ("checks.matmul_shapes(a, b)", "pass"),
+        "matmul-not-checked": ("checks.matmul_shapes(a.data, b.data)", "pass"),
     },
     "Tensor._write": {
         "recorded-in-place": ("checks.not_recorded(name, self, result, recording.get())", "pass"),
@@ -375,13 +375,16 @@ FAULTS = {
     "Tensor.argmax": {
         "argmax-of-nothing": ("checks.has_elements('argmax', self, dim)", "pass"),
         "argmax-keepdim": ("keepdims=keepdim", "keepdims=False"),
-        "argmax-of-0d": ("self.ndim == 0", "False"),
+        "argmax-of-0d": ("dim is None", "dim is None or self.ndim == 0"),
         "argmax-outside": ("checks.axis(dim, self.ndim)", "int(dim) % self.ndim"),
     },
     "Tensor.reshape": {
         "reshape-gradient": ("g.reshape(self.shape)", "g"),
-        "reshape-arguments": ("shape=y.shape", "shape=sizes"),
-        "reshape-copies": ("self.data.reshape(sizes)", "self.data.reshape(sizes).copy()"),
+        "reshape-arguments": ("shape=y.shape", "shape=shape"),
+        "reshape-copies": (
+            "self.data.reshape(checks.sizes(shape))",
+            "self.data.reshape(checks.sizes(shape)).copy()",
+        ),
     },
     "Tensor.permute": {
         "permute-back": ("g.permute(back)", "g.permute(axes)"),
@@ -406,11 +409,14 @@ FAULTS = {
     "Tensor.flatten": {
         "flatten-one-axis": ("i > j", "i >= j"),
         "flatten-backwards": ("i > j", "False"),
-        "flatten-of-0d": ("self.ndim == 0", "False"),
+        "flatten-of-0d": (
+            "math.prod(self.shape[i : j + 1])",
+            "self.shape[i] * math.prod(self.shape[i + 1 : j + 1])",
+        ),
         "flatten-without-the-end": ("self.shape[i : j + 1]", "self.shape[i:j]"),
     },
     "Tensor.squeeze": {
-        "squeeze-empty": ("self.shape[axis] == 1", "self.shape[axis] <= 1"),
+        "squeeze-empty": ("size != 1", "size > 1"),
         "squeeze-all": ("checks.axes(dim, self.ndim)", "checks.axes(None, self.ndim)"),
     },
     "Tensor.unsqueeze": {
@@ -448,23 +454,32 @@ FAULTS = {
             "np.arange(x.data.size).reshape(x.shape) != arg(x.data)",
         ),
         "extreme-in-the-memory-of-the-tensor": (
-            "np.asarray(x.data.reshape(-1)[arg(x.data)])",
+            "x.data.reshape(-1)[arg(x.data)]",
             "x.data.reshape(-1)[arg(x.data) : arg(x.data) + 1].reshape(())",
         ),
         "extreme-named-max": ("name", "'max'"),
     },
     "extreme_along": {
         "extreme-of-0d": ("x.ndim == 0", "False"),
-        "extreme-keepdim": ("not keepdim", "False"),
-        "extreme-drops-all": ("values.squeeze(axis)", "values.squeeze()"),
-        "extreme-indices-keep": ("indices.squeeze(axis)", "indices"),
-        "extreme-indices-dtype": ("np.zeros((), int64)", "np.zeros(())"),
-        "extreme-of-0d-shares": ("x.clone()", "x"),
+        "extreme-keepdim": (
+            "found if keepdim else MinMax(*[part.squeeze(axis) for part in found])",
+            "found",
+        ),
+        "extreme-drops-all": ("part.squeeze(axis)", "part.squeeze()"),
+        "extreme-indices-keep": (
+            "MinMax(*[part.squeeze(axis) for part in found])",
+            "MinMax(found.values.squeeze(axis), found.indices)",
+        ),
+        "extreme-indices-dtype": ("wrap(index)", "wrap(index.astype(float64))"),
+        "extreme-of-0d-shares": (
+            "extreme_along(x.reshape(1), arg, dim, keepdim=False)",
+            "MinMax(x, wrap(np.zeros((), int64)))",
+        ),
         "extreme-negative-axis": ("checks.axis(dim, x.ndim)", "dim"),
     },
     "where": {
-        "where-first": ("~chosen", "chosen"),
-        "where-second": ("masked(g, chosen)", "masked(g, ~chosen)"),
+        "where-first": ("~mask", "mask"),
+        "where-second": ("masked(g, mask)", "masked(g, ~mask)"),
         "where-small-mask": ("np.broadcast_to(mask, y.shape)", "mask"),
         "where-number-decides": (
             "operands(other, input)",
@@ -475,7 +490,7 @@ FAULTS = {
             "np.asarray(condition.data if isinstance(condition, Tensor) else condition)",
         ),
         "where-exchanged": ("np.where(mask, a.data, b.data)", "np.where(mask, b.data, a.data)"),
-        "where-arguments": ("condition=chosen", "condition=condition"),
+        "where-arguments": ("condition=mask", "condition=condition"),
     },
     "cat": {
         "cat-first-dtype": (
@@ -486,12 +501,17 @@ FAULTS = {
             "max([t.dtype for t in tensors], key=RANK.__getitem__)",
             "min([t.dtype for t in tensors], key=RANK.__getitem__)",
         ),
-        "cat-parts": ("start = end", "pass"),
+        "cat-parts": (
+            "start, end = end, end + t.shape[axis]",
+            "start, end = 0, end + t.shape[axis]",
+        ),
         "cat-nothing": ("checks.joinable(tensors, Tensor)", "pass"),
         "cat-negative-axis": ("checks.axis(dim, tensors[0].ndim)", "dim"),
         "cat-arguments": ("dim=axis", "dim=dim"),
     },
-    "part_of": {"cat-first-axis": ("(slice(None),) * axis + (here,)", "(here,)")},
+    "part_of": {
+        "cat-first-axis": ("(slice(None),) * axis + (slice(start, end),)", "(slice(start, end),)")
+    },
     "stack": {
         "stack-dim": (
             "cat([t.unsqueeze(dim) for t in tensors], dim)",
@@ -504,21 +524,27 @@ FAULTS = {
     },
     "zeros": {
         "zeros-dtype": ("dtype or float32", "float32"),
-        "zeros-constant": ("Tensor(array, requires_grad)", "Tensor(array)"),
+        "zeros-constant": (
+            "Tensor(np.zeros(checks.sizes(size), dtype or float32), requires_grad)",
+            "Tensor(np.zeros(checks.sizes(size), dtype or float32))",
+        ),
     },
     "ones": {
         "ones-dtype": ("dtype or float32", "float32"),
-        "ones-constant": ("Tensor(array, requires_grad)", "Tensor(array)"),
+        "ones-constant": (
+            "Tensor(np.ones(checks.sizes(size), dtype or float32), requires_grad)",
+            "Tensor(np.ones(checks.sizes(size), dtype or float32))",
+        ),
     },
     "randn": {
         "randn-dtype": ("dtype or float32", "float32"),
         "randn-uniform": (
-            "generator.standard_normal(checks.sizes(size), dtype)",
-            "generator.random(checks.sizes(size), dtype)",
+            "generator.standard_normal(checks.sizes(size), dtype or float32)",
+            "generator.random(checks.sizes(size), dtype or float32)",
         ),
         "randn-of-any-generator": (
-            "generator.standard_normal(checks.sizes(size), dtype)",
-            "np.random.default_rng().standard_normal(checks.sizes(size), dtype)",
+            "generator.standard_normal(checks.sizes(size), dtype or float32)",
+            "np.random.default_rng().standard_normal(checks.sizes(size), dtype or float32)",
         ),
     },
     "arange": {
