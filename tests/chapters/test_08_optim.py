@@ -177,11 +177,28 @@ def test_float32_parameters_stay_float32(number):
     assert p.dtype == p.grad.dtype == tg.float32
 
 
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}])
+def test_numbers_of_numpy_give_the_same_bits_as_pythons(options):
+    """Beside a float32 array, NumPy's float64 would be calculated with, and kept, in float64."""
+    runs = []
+    for number in (float, np.float64):
+        p = parameter(normal(1000).tolist(), normal(1000, seed=1).tolist(), dtype=tg.float32)
+        chosen = {"lr": 0.1, "weight_decay": 0.01} | options
+        opt = SGD([p], **{name: number(value) for name, value in chosen.items()})
+        for _ in range(3):
+            opt.step()
+        assert all(v["momentum_buffer"].dtype == tg.float32 for v in opt.state.values())
+        runs.append(p.tolist())
+    assert runs[0] == runs[1]
+
+
 def test_a_closure_recomputes_the_loss_even_under_no_grad():
     p = parameter(3.0)
     opt = SGD([p], lr=0.1)
+    calls = []
 
     def closure():
+        calls.append(1)
         opt.zero_grad()
         loss = p * p
         loss.backward()
@@ -191,6 +208,7 @@ def test_a_closure_recomputes_the_loss_even_under_no_grad():
         loss = opt.step(closure)
     assert loss.item() == 9
     assert p.item() == pytest.approx(3 - 0.1 * 6)
+    assert len(calls) == 1
     assert opt.step() is None
 
 

@@ -131,6 +131,28 @@ def test_a_folder_of_ones_own_is_read_gzipped_or_not(folder, zipped, kind):
     assert dataset[0][0].shape == (1, 3, 2)
 
 
+def test_where_there_are_both_files_the_one_that_is_not_gzipped_is_read(folder):
+    other = idx(np.zeros((5, 3, 2)))
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(other))
+    np.testing.assert_array_equal(MNIST(folder).images, IMAGES)
+
+
+def test_a_folder_of_the_name_is_no_file(folder):
+    (folder / "train-images-idx3-ubyte").rename(folder / "images")
+    (folder / "train-images-idx3-ubyte").mkdir()
+    with pytest.raises(FileNotFoundError, match="train-images-idx3-ubyte"):
+        MNIST(folder)
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(IMAGES)))
+    np.testing.assert_array_equal(MNIST(folder).images, IMAGES)
+
+
+def test_a_data_set_may_be_empty(folder):
+    (folder / "train-images-idx3-ubyte").write_bytes(idx(IMAGES[:0]))
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx(LABELS[:0]))
+    dataset = MNIST(folder)
+    assert (len(dataset), len(DataLoader(dataset, 2))) == (0, 0)
+
+
 def test_changing_a_sample_does_not_change_the_dataset(folder):
     dataset = MNIST(folder)
     images, labels = dataset[:3]
@@ -157,6 +179,7 @@ def with_byte(content, position, value):
 
 WRONG_FILES = {
     "empty": (b"", "not an IDX"),
+    "only its first three bytes": (b"\0\0\x08", "not an IDX.*00 00 08"),
     "a text": (b"<html>404 Not Found</html>", "not an IDX.*3c 68 74 6d"),
     "floats": (idx(IMAGES, kind=0x0D), "00 00 0d 03"),
     "ends in its header": (idx(IMAGES)[:10], "header"),

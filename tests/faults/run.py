@@ -1,4 +1,4 @@
-"""Would the tests notice? Plants faults in a copy of the package, one by one, and runs the tests.
+"""Would the tests notice? Plants faults in the package, one by one, and runs the tests.
 
     python tests/faults/run.py                        all faults
     python tests/faults/run.py --jobs 2               two at a time
@@ -6,8 +6,8 @@
                                                       given several times
     python tests/faults/run.py --sample 15 --seed 7   fifteen of them
     python tests/faults/run.py --first                only by the tests that most probably notice
-    python tests/faults/run.py --limit 600            the tests pass without a fault: do not try it
-                                                      again, and stop each run after so many seconds
+    python tests/faults/run.py --trust                the tests still pass without a fault: they are
+                                                      not tried again, though a file has changed
     python tests/faults/run.py --list                 what there is; runs nothing
     python tests/faults/run.py --check                do they all fit the package? runs nothing
 
@@ -19,21 +19,30 @@ Every fault changes a result: a number, a shape, a dtype, an error, or whose mem
 a mere change of speed. One that no test notices is a test that is missing: the exit status is then
 1. It is 2 if a list itself is wrong, or if the tests fail without a fault. tests/costs/ stays out:
 that a step makes one array more does not tell that a result is wrong.
+
+The tests are collected once. For each fault this process forks; the child gives the function its
+faulty code, and runs the tests until one fails: first those of the function's chapter, the quick
+ones before the slow ones. The few faults that are in no function's code (a constant, a default)
+are written into a copy of the package instead.
 """
 
 import argparse
-import multiprocessing
+import gc
+import hashlib
+import json
 import os
-import queue
 import random
 import re
 import runpy
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -41,10 +50,11 @@ ROOT = HERE.parents[1]
 if __name__ == "__main__":  # not this folder: its lists have the names of many a module
     sys.path[0] = str(HERE.parent / "support")
 
-from planting import Fault, planted  # noqa: E402
+from planting import Fault, plant_live, planted  # noqa: E402
 
 IGNORED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist")
-PYTEST = ["-x", "-q", "-rfE", "--tb=no", "-p", "no:cacheprovider"]
+PYTEST = ["-x", "-q", "-s", "-rfE", "--tb=no", "-p", "no:cacheprovider"]
+KNOWN = ROOT / ".pytest_cache" / "faults.json"  # how long each test takes without a fault
 ALL_TESTS = ["tests/chapters", "tests/properties", "tests/oracle"]
 FAILED = re.compile(r"(?:FAILED|ERROR) (?:tests/)?([^\[\s]+(?:\[.*?\](?= - |$))?)")
 
@@ -64,10 +74,6 @@ FIRST = {
     "module": ["chapters/test_05_hooks.py"],
     "optim": ["chapters/test_08_optim.py", "chapters/test_08_optimizer.py"],
 }
-
-# Each run is a fork of one process that has imported what is slow to import, but not the package.
-CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
-PROCESSES = multiprocessing.get_context("forkserver" if CAN_FORK else "spawn")
 
 
 # --- the lists --------------------------------------------------------------------------------
@@ -125,106 +131,228 @@ def first_tests(fault: Fault, root: Path) -> list[str]:
 # --- the runs ---------------------------------------------------------------------------------
 
 
-def run_tests(root: Path, arguments: list[str], output: Path) -> None:
-    """In a process of its own: pytest on the copy at `root`."""
-    os.chdir(root)
-    sys.path.insert(0, str(root))
-    os.environ["PYTHONPATH"] = str(root)
-    sys.dont_write_bytecode = False
-    with output.open("w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+class Timed(Exception):
+    """A test takes longer than it may."""
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    def give_up(*_: object) -> None:
+        raise Timed
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class Runner:
+    """A plugin for pytest: instead of the loop over the tests, one over the faults."""
+
+    def __init__(self, faults: list[Fault], jobs: int, only_first: bool, trust: bool) -> None:
+        self.trust = trust
+        self.faults, self.jobs, self.only_first = faults, jobs, only_first
+        self.failed: list[str] = []  # in a child: the tests that failed
+        self.survivors: list[Fault] = []
+        self.durations: dict[str, float] = {}
+        self.limit = 3600.0
+
+    def pytest_runtest_logreport(self, report) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+    def pytest_runtestloop(self, session) -> bool:
+        where = Path(sys.modules["tinygrad_bn"].__file__).parent
+        if where != ROOT / "tinygrad_bn":
+            raise RuntimeError(f"the tests import the package from {where}")
+        if session.testsfailed:
+            raise session.Failed("not all tests can be collected")
+        self.durations = self.durations_of(session.items)
+        self.limit = 60 + 5 * self.jobs * sum(self.durations.values())
+        gc.freeze()  # what is here already stays shared with the children
+        self.try_all(session.items)
+        return True
+
+    def durations_of(self, items: list) -> dict[str, float]:
+        """How long each test takes without a fault, from the last run if nothing has changed."""
+        key = digest()
+        if KNOWN.exists():
+            known = json.loads(KNOWN.read_text())
+            if known["key"] == key or self.trust:
+                return known["durations"]
+        start = time.perf_counter()
+        durations, found = self.in_child(lambda: self.measured(items))
+        if found:
+            print(f"without any fault, the tests fail: {found}", file=OUT)
+            sys.exit(2)
+        taken = time.perf_counter() - start
+        print(f"without a fault all pass, in {taken:.0f} s", file=OUT, flush=True)
+        KNOWN.parent.mkdir(exist_ok=True)
+        KNOWN.write_text(json.dumps({"key": key, "durations": durations}))
+        return durations
+
+    # --- in a child ---
+
+    def measured(self, items: list) -> tuple[dict[str, float], str | None]:
+        """How long each test takes, and which one fails."""
+        durations = {}
+        for i, item in enumerate(items):
+            start = time.perf_counter()
+            self.run_one(item, items[i + 1] if i + 1 < len(items) else None)
+            durations[item.nodeid] = time.perf_counter() - start
+            if self.failed:
+                return durations, self.failed[0]
+        return durations, None
+
+    def usual(self, item) -> float:
+        return self.durations.get(item.nodeid, 0.1)
+
+    def run_one(self, item, following) -> None:
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+
+    def noticed(self, fault: Fault, items: list) -> str | None:
+        """The first test that fails with the fault, None if all pass; or "?" if it cannot be put
+        into the running package."""
+        source = (ROOT / "tinygrad_bn" / fault.file).read_text(encoding="utf-8")
+        name = ".".join(["tinygrad_bn", *Path(fault.file).with_suffix("").parts])
+        if not plant_live(fault, source, sys.modules[name]):
+            return "?"
+        for item in items:
+            allowed = 20 + 20 * self.usual(item)
+            try:
+                with at_most(allowed):
+                    self.run_one(item, None)
+            except Timed:
+                return f"{short(item.nodeid)}: more than {allowed:.0f} s"
+            if self.failed:
+                return short(self.failed[0])
+        return None
+
+    # --- in this process ---
+
+    def in_child(self, work: Callable[[], object]) -> object:
+        return self.result_of(*self.started(work))
+
+    def started(self, work: Callable[[], object]) -> tuple[int, int]:
+        """Fork; the child does the work and writes its result, as JSON, into a pipe."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child:
+            os.close(writing)
+            return child, reading
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        try:
+            os.write(writing, json.dumps(work()).encode())
+        finally:
+            os._exit(0)
+
+    def result_of(self, child: int, reading: int) -> object:
+        with os.fdopen(reading, "rb") as pipe:
+            text = pipe.read()
+        _, status = os.waitpid(child, 0)
+        if text:
+            return json.loads(text)
+        return f"a crash by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "an end"
+
+    def try_all(self, items: list) -> None:
+        running: list[tuple[Fault, int, int]] = []
+        for fault in [*self.faults, *[None] * self.jobs]:
+            if len(running) == self.jobs or fault is None and running:
+                self.report(*running.pop(0))
+            if fault is not None:
+                chosen = self.in_order(fault, items)
+                child, pipe = self.started(lambda f=fault, t=chosen: self.noticed(f, t))
+                running.append((fault, child, pipe))
+
+    def in_order(self, fault: Fault, items: list) -> list:
+        """The tests in the order in which they are tried."""
+        first = first_tests(fault, ROOT)
+
+        def key(item) -> tuple[bool, float]:
+            return item.nodeid.partition("::")[0] not in first, self.usual(item)
+
+        ordered = sorted(items, key=key)
+        return [item for item in ordered if not key(item)[0]] if self.only_first else ordered
+
+    def report(self, fault: Fault, child: int, pipe: int) -> None:
+        found = self.result_of(child, pipe)
+        if found == "?":
+            found = caught_in_a_copy(fault, self.limit, self.only_first)
+        print(
+            f"{time.perf_counter() - START:7.1f} {fault.name:44} {found or 'SURVIVES'}",
+            file=OUT,
+            flush=True,
+        )
+        if found is None:
+            self.survivors.append(fault)
+
+
+def digest() -> str:
+    """Of all that the tests without a fault depend on."""
+    found = hashlib.sha256()
+    for folder in ("tests", "tinygrad_bn"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if path.parent != HERE:
+                found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def short(nodeid: str) -> str:
+    return nodeid.removeprefix("tests/")
+
+
+def caught_in_a_copy(fault: Fault, limit: float, only_first: bool) -> str | None:
+    """The first test that fails in a copy of everything, with the fault written into its file."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder).resolve() / "tree"
+        shutil.copytree(ROOT, root, ignore=IGNORED)
+        file = root / "tinygrad_bn" / fault.file
+        file.write_text(planted(fault, file.read_text(encoding="utf-8")), encoding="utf-8")
+        first = first_tests(fault, root)
+        rest = [*ALL_TESTS, *[f"--ignore={name}" for name in first]]
+        for arguments in [first] if only_first else [first, rest]:
+            command = [sys.executable, "-m", "pytest", *PYTEST, *arguments]
+            environment = os.environ | {"PYTHONPATH": str(root)}
+            try:
+                run = subprocess.run(
+                    command,
+                    cwd=root,
+                    env=environment,
+                    capture_output=True,
+                    timeout=limit,
+                    text=True,
+                )
+            except subprocess.TimeoutExpired:
+                return f"the time limit of {limit:.0f} s"
+            if run.returncode:
+                failed = filter(None, map(FAILED.match, run.stdout.splitlines()))
+                return next((match[1] for match in failed), f"pytest's status {run.returncode}")
+    return None
+
+
+def run_all(faults: list[Fault], jobs: int, only_first: bool, trust: bool) -> list[Fault]:
+    """Plant each fault and report on it; returns those that survive."""
     import pytest
 
-    status = pytest.main([*PYTEST, *arguments])
-    package = sys.modules.get("tinygrad_bn")
-    print(f"\nimported from {package and package.__file__}", flush=True)
-    sys.exit(status)
+    os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))
+    runner = Runner(faults, jobs, only_first, trust)
+    with suppress(ImportError):
+        import torch
 
-
-class Copy:
-    """The working tree once more, where the package can be spoilt."""
-
-    def __init__(self, folder: Path) -> None:
-        self.root, self.output = folder / "tree", folder / "output"
-        shutil.copytree(ROOT, self.root, ignore=IGNORED)
-
-    def failing_test(self, *arguments: str, limit: float) -> str | None:
-        """The first test that fails; None if all pass."""
-        run = PROCESSES.Process(target=run_tests, args=(self.root, [*arguments], self.output))
-        run.start()
-        run.join(limit)
-        if run.is_alive():
-            run.kill()
-            run.join()
-            return f"the time limit of {limit:.0f} s"
-        if run.exitcode < 0:
-            return f"a crash by signal {-run.exitcode}"
-        lines = self.output.read_text().splitlines()
-        failed = [line for line in lines if FAILED.match(line)]
-        if run.exitcode not in (0, 1, 2) or bool(failed) != (run.exitcode > 0):
-            raise RuntimeError(f"pytest ended with {run.exitcode}:\n" + "\n".join(lines))
-        # The copy must be what the tests import: to be seen, not believed.
-        if not failed and lines[-1] != f"imported from {self.root / 'tinygrad_bn/__init__.py'}":
-            raise RuntimeError(f"the tests do not import the copy in {self.root}: {lines[-1]}")
-        return FAILED.match(failed[0])[1] if failed else None
-
-    def caught_by(self, fault: Fault, limit: float, only_first: bool) -> str | None:
-        """The first test that notices the fault; None if it survives them all."""
-        package = self.root / "tinygrad_bn"
-        file = package / fault.file
-        right = file.read_text(encoding="utf-8")
-        for cache in package.rglob("__pycache__"):  # the new text may be as old
-            shutil.rmtree(cache)
-        file.write_text(planted(fault, right), encoding="utf-8")
-        try:
-            first = first_tests(fault, self.root)
-            others = [f"--ignore={name}" for name in first]
-            found = self.failing_test(*first, limit=limit) if first else None
-            if found or only_first:
-                return found
-            return self.failing_test(*ALL_TESTS, *others, limit=limit)
-        finally:
-            file.write_text(right, encoding="utf-8")
-
-
-def limit_for(copy: Copy, jobs: int) -> float:
-    """How long a run may take, by how long it takes without a fault; no result if one fails then."""
-    start = time.perf_counter()
-    if found := copy.failing_test(*ALL_TESTS, limit=3600):
-        print(f"without any fault, the tests fail: {found}")
+        torch.set_num_threads(1)  # a fork of many threads can wait for one that is not there
+    status = pytest.main([*PYTEST, *ALL_TESTS], plugins=[runner])
+    if status:
         sys.exit(2)
-    taken = time.perf_counter() - start
-    print(f"without a fault all pass, in {taken:.0f} s", flush=True)
-    return 60 + 5 * jobs * taken
+    return runner.survivors
 
 
-def survivors_of(
-    faults: list[Fault], jobs: int, limit: float | None, only_first: bool
-) -> list[Fault]:
-    """Plant each fault and report on it; returns those that survive."""
-    copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
-
-    def verdict(fault: Fault) -> str | None:
-        copy = copies.get()
-        try:
-            return copy.caught_by(fault, limit, only_first)
-        finally:
-            copies.put(copy)
-
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
-        for number in range(jobs):
-            copies.put(Copy(Path(folder).resolve() / str(number)))
-        copy = copies.get()
-        print(f"in copies such as {copy.root}", flush=True)
-        limit = limit or limit_for(copy, jobs)
-        copies.put(copy)
-        survivors = []
-        for fault, test in zip(faults, pool.map(verdict, faults), strict=True):
-            print(f"{fault.name:44} {test or 'SURVIVES'}", flush=True)
-            if test is None:
-                survivors.append(fault)
-    return survivors
+OUT = sys.stdout
+START = time.perf_counter()
 
 
 def described(fault: Fault) -> str:
@@ -243,9 +371,7 @@ def main() -> int:
     parser.add_argument(
         "--first", action="store_true", help="only the tests that most likely notice"
     )
-    parser.add_argument(
-        "--limit", type=float, help="seconds a run may take; no run without a fault"
-    )
+    parser.add_argument("--trust", action="store_true", help="the tests pass without a fault")
     options = parser.parse_args()
     everything = read_lists()
     if mistakes := mistakes_in(everything):
@@ -263,11 +389,10 @@ def main() -> int:
             print(described(fault))
         print(f"{len(faults)} faults, and each fits the package")
         return 0
-    PROCESSES.set_forkserver_preload(["numpy", "torch"])
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before they are imported
+    os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # for the imports
     os.environ.pop("TINYGRAD_BN_KERNELS", None)  # the faults of kernels are those of the fast ones
     start = time.perf_counter()
-    survivors = survivors_of(faults, options.jobs, options.limit, options.first)
+    survivors = run_all(faults, options.jobs, options.first, options.trust)
     taken = time.perf_counter() - start
     print(f"{len(faults)} faults, {len(faults) - len(survivors)} caught, in {taken:.0f} s")
     for fault in survivors:

@@ -2,9 +2,10 @@
 
 import runpy
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from planting import Fault, planted
+from planting import Fault, plant_live, planted
 
 run = runpy.run_path(str(Path(__file__).with_name("run.py")), run_name="run")
 
@@ -111,6 +112,73 @@ def test_a_line_that_is_not_ascii_does_not_shift_the_place():
 def test_a_fault_that_does_not_say_exactly_where_is_refused(function, right, wrong, nth, said):
     with pytest.raises(ValueError, match=f"a-name.*{said}" if "no Python" not in said else said):
         planted(fault(function, right, wrong, nth), SOURCE)
+
+
+LIVE = """
+from contextlib import contextmanager
+
+class Box:
+    size = 3
+
+    def area(self, factor=2):
+        return self.size * factor
+
+    @property
+    def twice(self):
+        return self.size * 2
+
+    @twice.setter
+    def twice(self, value):
+        self.size = value / 2
+
+    @classmethod
+    def of(cls, size):
+        box = cls()
+        box.size = size
+        return box
+
+@contextmanager
+def opened(size):
+    yield Box.of(size)
+
+def outer(x):
+    def inner(y):
+        return x + y
+    return [inner(z) for z in (1, 2)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "right", "wrong", "call", "before", "after"),
+    [
+        ("Box.area", "self.size * factor", "self.size", "Box().area()", 6, 3),
+        ("Box.twice", "self.size * 2", "self.size", "Box().twice", 6, 3),
+        ("Box.twice", "value / 2", "value", "setattr(b := Box(), 'twice', 8) or b.size", 4, 8),
+        ("Box.of", "box.size = size", "pass", "Box.of(5).size", 5, 3),
+        ("opened", "Box.of(size)", "Box()", "opened(5).__enter__().size", 5, 3),
+        ("outer", "(1, 2)", "(1,)", "outer(1)", [2, 3], [2]),
+        ("outer.<locals>.inner", "x + y", "x - y", "outer(1)", [2, 3], [0, -1]),
+    ],
+)
+def test_a_function_that_is_imported_already_gets_the_faulty_code(
+    function, right, wrong, call, before, after
+):
+    module = ModuleType("live")
+    exec(compile(LIVE, "live", "exec"), vars(module))
+    assert eval(call, vars(module)) == before
+    assert plant_live(fault(function, right, wrong), LIVE, module)
+    assert eval(call, vars(module)) == after
+
+
+@pytest.mark.parametrize(
+    ("function", "right", "wrong"),
+    [("Box", "size = 3", "size = 4"), ("Box.area", "2", "3"), ("", "LIMIT = 1", "LIMIT = 2")],
+)
+def test_a_fault_that_is_in_no_functions_code_is_not_put_there(function, right, wrong):
+    source = f"{LIVE}\nLIMIT = 1\n"
+    module = ModuleType("live")
+    exec(compile(source, "live", "exec"), vars(module))
+    assert not plant_live(fault(function, right, wrong), source, module)
 
 
 def test_the_lists_fit_the_package():

@@ -7,9 +7,11 @@ found is replaced; all other text stays as it is.
 """
 
 import ast
+import inspect
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, NamedTuple
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Place = tuple[ast.AST, str]  # a node and its shape
@@ -154,3 +156,58 @@ def replaced(source: str, node: ast.AST, wrong: str) -> str:
         wrong = wrong.replace("\n", "\n" + " " * node.col_offset)
     whole = source.encode()
     return (whole[:start] + wrong.encode() + whole[end:]).decode()
+
+
+# --- in a package that is already imported ----------------------------------------------------
+
+
+def plant_live(fault: Fault, source: str, module: ModuleType) -> bool:
+    """Give the function in `module` its faulty code; False if the fault is in no function's code.
+
+    That is so of constants, defaults and what stands in the body of a class.
+    """
+    outer = fault.function.partition(".<locals>")[0]
+    right, wrong = codes(source, outer), codes(planted(fault, source), outer)
+    changed = False
+    for function in functions_called(outer, module):
+        line = function.__code__.co_firstlineno
+        before, after = right.get(line), wrong.get(line)
+        if before is None or after is None or len(before.co_freevars) != len(after.co_freevars):
+            return False
+        if not same_code(before, after):
+            function.__code__ = after
+            changed = True
+    return changed
+
+
+def codes(source: str, function: str) -> dict[int, CodeType]:
+    """What stands in a source by the name of that function, by its first line."""
+    found = {}
+    stack = [compile(source, "planted", "exec")]
+    while stack:
+        code = stack.pop()
+        stack += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+        if code.co_qualname == function:
+            found[code.co_firstlineno] = code
+    return found
+
+
+def same_code(a: CodeType, b: CodeType) -> bool:
+    """Whether they do the same, wherever they stand."""
+
+    def what(code: CodeType) -> tuple[Any, ...]:
+        constants = [c for c in code.co_consts if not isinstance(c, CodeType)]
+        return code.co_code, code.co_names, code.co_varnames, code.co_freevars, repr(constants)
+
+    inside = [[c for c in code.co_consts if isinstance(c, CodeType)] for code in (a, b)]
+    return what(a) == what(b) and len(inside[0]) == len(inside[1]) and all(map(same_code, *inside))
+
+
+def functions_called(name: str, module: ModuleType) -> list[FunctionType]:
+    """The functions of that qualified name: two, where a property can also be set."""
+    found: Any = module
+    for part in name.split(".") if name else ():
+        found = inspect.getattr_static(found, part)
+    kept = [getattr(found, inside, None) for inside in ("fget", "fset", "func", "__func__")]
+    functions = [inspect.unwrap(each) for each in [found, *kept] if callable(each)]
+    return [each for each in functions if isinstance(each, FunctionType)]
