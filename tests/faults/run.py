@@ -261,7 +261,7 @@ class Runner:
     def try_all(self, items: list) -> None:
         running: list[tuple[Fault, int, int]] = []
         for fault in [*self.faults, *[None] * self.jobs]:
-            if len(running) == self.jobs or fault is None and running:
+            if len(running) == self.jobs or (fault is None and running):
                 self.report(*running.pop(0))
             if fault is not None:
                 chosen = self.in_order(fault, items)

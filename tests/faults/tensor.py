@@ -171,7 +171,6 @@ FAULTS = {
     },
     "Tensor.abs": {
         "abs": ("g * wrap(np.sign(self.data))", "g"),
-        "abs-of-bools": ("np.abs(self.data)", "np.maximum(self.data, -self.data)"),
     },
     "Tensor.clamp": {
         "clamp-borders": ("y.data != x.data", "(y.data == min) | (y.data == max)"),
