@@ -131,14 +131,14 @@ def first_tests(fault: Fault, root: Path) -> list[str]:
 # --- the runs ---------------------------------------------------------------------------------
 
 
-class Timed(Exception):
+class TookTooLongError(Exception):
     """A test takes longer than it may."""
 
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
     def give_up(*_: object) -> None:
-        raise Timed
+        raise TookTooLongError
 
     signal.signal(signal.SIGALRM, give_up)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -224,7 +224,7 @@ class Runner:
             try:
                 with at_most(allowed):
                     self.run_one(item, None)
-            except Timed:
+            except TookTooLongError:
                 return f"{short(item.nodeid)}: more than {allowed:.0f} s"
             if self.failed:
                 return short(self.failed[0])
