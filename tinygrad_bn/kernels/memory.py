@@ -6,7 +6,7 @@ library is told to keep them, within bounds:
 
 - Arrays up to 64 MB come from its heap, where what is freed is found again. Larger ones are mapped
   and given back one by one: of those a step has few, and their pages cost little beside their work.
-- What is free at the end of the heap goes back once it is more than 128 MB.
+- What is free at the end of the heap goes back once it is more than 192 MB.
 
 This is glibc's `mallopt`. Elsewhere nothing is assumed and nothing is done.
 """
@@ -32,4 +32,4 @@ def keep_freed_memory() -> None:
     libc = ctypes.CDLL(None)
     if not libc.mallopt(M_MMAP_THRESHOLD, 64 * MEGABYTE):
         libc.mallopt(M_MMAP_THRESHOLD, 32 * MEGABYTE)  # the most that older ones take
-    libc.mallopt(M_TRIM_THRESHOLD, 128 * MEGABYTE)
+    libc.mallopt(M_TRIM_THRESHOLD, 192 * MEGABYTE)
