@@ -80,6 +80,19 @@ def test_output_and_first_and_second_derivatives_are_pytorchs(torch, shape, affi
     assert_all_close(found, second_derivatives(in_torch, theirs, cotangents, torch.autograd))
 
 
+def test_a_large_eps_is_that_of_the_second_derivatives_too():
+    for form in (fused, composed):
+        assert gradgradcheck(
+            lambda *leaves, form=form: form(*leaves, eps=0.5), inputs_for((4, 2), affine=True)
+        )
+    leaves = inputs_for((4, 2), affine=True)
+    g = tg.tensor(normal(4, 2, seed=9))
+    found = tg.grad(fused(*leaves, eps=0.5), leaves, g, create_graph=True)
+    expected = tg.grad(composed(*leaves, eps=0.5), leaves, g)
+    for f, e in zip(found, expected, strict=True):
+        assert_close(f.detach().numpy(), e.numpy())
+
+
 @shapes
 def test_a_retained_graph_is_walked_with_one_cotangent_after_another(shape):
     """What was worked out for one is not handed out for the next."""
@@ -102,6 +115,17 @@ def test_the_gradient_of_one_input_alone_is_what_it_is_among_the_others(asking, 
         t.requires_grad = i == asking
     fused(*leaves).backward(cotangent, create_graph=create_graph)
     assert_close(leaves[asking].grad.detach().numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_one_tensor_as_both_gamma_and_beta_gets_the_sum_of_their_gradients(create_graph):
+    x, gamma, _ = inputs_for((5, 3), affine=True)
+    g = tg.tensor(normal(5, 3, seed=9))
+    apart = tg.grad(fused(x, gamma, gamma.detach().requires_grad_()), gamma, g)[0].numpy()
+    x_hat = (x.data - x.data.mean(0)) / np.sqrt(x.data.var(0) + 1e-5)
+    assert_close(apart, (g.data * x_hat).sum(0))
+    (found,) = tg.grad(fused(x, gamma, gamma), gamma, g, create_graph=create_graph)
+    assert_close(found.detach().numpy(), apart + g.data.sum(0))
 
 
 @shapes
@@ -265,6 +289,25 @@ def test_the_function_moves_the_running_statistics_only_when_training():
     assert (mean.item(), var.item()) == (0, 1)
     F.batch_norm(x, mean, var, training=True, momentum=0.5)
     assert (mean.item(), var.item()) == (1, 1.5)
+
+
+def test_running_statistics_stay_where_they_are_in_memory():
+    layer = nn.BatchNorm1d(1, momentum=0.5)
+    state = layer.state_dict()
+    layer(tg.tensor([[1.0], [3.0]]))
+    assert (state["running_mean"].item(), state["running_var"].item()) == (1, 1.5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_an_eps_of_numpys_does_not_make_float64_of_float32(training):
+    x, mean, var = tg.tensor([[1.0], [3.0]], requires_grad=True), tg.zeros(1), tg.ones(1)
+    runs = []
+    for eps in (np.float64(0.1), 0.1):
+        y = F.batch_norm(x, mean, var, training=training, momentum=0.0, eps=eps)
+        (dx,) = tg.grad(y, x, tg.tensor([[1.0], [0.0]]))
+        assert y.dtype == dx.dtype == mean.dtype == var.dtype == tg.float32
+        runs.append((y.tolist(), dx.tolist()))
+    assert runs[0] == runs[1]
 
 
 # --- the layers -------------------------------------------------------------------------------

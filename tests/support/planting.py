@@ -161,25 +161,27 @@ def replaced(source: str, node: ast.AST, wrong: str) -> str:
 # --- in a package that is already imported ----------------------------------------------------
 
 
-def plant_live(fault: Fault, source: str, module: ModuleType) -> bool:
-    """Give the function in `module` its faulty code; False if the fault is in no function's code.
+def live_codes(
+    fault: Fault, source: str, module: ModuleType
+) -> list[tuple[FunctionType, CodeType]]:
+    """The functions in `module` that the fault changes, each with its faulty code.
 
-    That is so of constants, defaults and what stands in the body of a class.
+    None, if it is in no function's code, but in a constant, a default or the body of a class.
     """
     outer = fault.function.partition(".<locals>")[0]
     right, wrong = codes(source, outer), codes(planted(fault, source), outer)
-    changed = False
+    found = []
     for function in functions_called(outer, module):
         line = function.__code__.co_firstlineno
         before, after = right.get(line), wrong.get(line)
         if before is None or after is None or len(before.co_freevars) != len(after.co_freevars):
-            return False
+            return []
         if not same_code(before, after):
-            function.__code__ = after
-            changed = True
-    return changed
+            found.append((function, after))
+    return found
 
 
+@lru_cache(maxsize=4)
 def codes(source: str, function: str) -> dict[int, CodeType]:
     """What stands in a source by the name of that function, by its first line."""
     found = {}
