@@ -664,3 +664,19 @@ def test_under_no_grad_an_intermediate_dies_at_once(no_garbage_collector):
         del h
         assert ref() is None
         assert y.item() > 0
+
+
+def test_a_given_gradient_is_not_recorded_unless_that_is_asked_for():
+    x, u = tg.ones(2, requires_grad=True), tg.ones(2, requires_grad=True)
+    for create_graph in (False, True):
+        (found,) = tg.grad(x.clone(), x, u, create_graph=create_graph)
+        assert found.requires_grad is create_graph
+        assert found is not u
+
+
+def test_a_gradient_of_another_dtype_is_refused_before_the_walk():
+    x = tg.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="the gradient is float64, the tensor float32"):
+        x.exp().backward(tg.ones(2, dtype=tg.float64))
+    with pytest.raises(RuntimeError, match="the gradient is float64, the tensor float32"):
+        tg.grad(x, x, tg.ones(2, dtype=tg.float64))

@@ -97,6 +97,12 @@ def test_a_node_knows_what_was_asked_for_also_when_it_is_released(make, wanted):
     assert node.arguments == before
 
 
+def test_it_is_printed_with_its_name_and_its_inputs():
+    x = normal_leaf(2, 3)
+    assert repr((x @ x.T).grad_fn) == "<matmul of float64 (2, 3), float64 (3, 2)>"
+    assert repr(tg.ones(4, requires_grad=True).exp().grad_fn) == "<exp of float32 (4,)>"
+
+
 def test_arguments_of_ones_own_operation_are_those_given_by_keyword():
     x = leaf([1.0, 2.0])
     y = record("shift", x.data + 3, (x, lambda g, y: g), by=3, mode="exact")

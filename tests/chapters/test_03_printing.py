@@ -69,6 +69,12 @@ def test_long_ones_are_summarised_as_in_pytorch(torch, shape, kind):
         assert ours == theirs
 
 
+def test_where_the_brackets_leave_no_room_there_is_one_number_in_a_line(torch):
+    """64 axes are the most that both libraries have; the margin alone takes 71 columns."""
+    ours, theirs = both(torch, np.full((*[1] * 63, 2), 1.5e-7, "float32"), False)
+    assert ours == theirs
+
+
 @pytest.mark.parametrize("shape", [*SHAPES, *LONG], ids=str)
 @pytest.mark.parametrize("top", [2, 10, 1000, 2**40])
 def test_integers_and_bools_print_as_in_pytorch(torch, shape, top):

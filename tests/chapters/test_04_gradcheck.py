@@ -12,6 +12,7 @@ from oracle import normal_leaf
 
 import tinygrad_bn as tg
 from tinygrad_bn.autograd import gradcheck, gradgradcheck
+from tinygrad_bn.gradcheck import difference_quotients, random_weights
 from tinygrad_bn.tensor import record
 
 
@@ -143,6 +144,31 @@ def test_the_error_names_the_worst_element_and_both_values():
     assert found / expected == pytest.approx(1.5)
 
 
+def test_where_the_gradient_is_nan_is_worse_than_anything_else():
+    factor = tg.Tensor(np.array([5.0, 1.0, np.nan, 2.0]))
+    with pytest.raises(AssertionError, match=r"element \(2,\).*nan"):
+        gradcheck(
+            lambda x: record("sum", x.data.sum(), (x, lambda g, y: g * factor)), normal_leaf(4)
+        )
+
+
+def test_difference_quotients_are_those_of_float64():
+    """Of 3x⁴ at 1: 12, and the error 12 ε² of central differences; float32 has 7 digits."""
+    array = np.array([1.0])
+    found = difference_quotients(lambda: 3 * array[0] ** 4, array, 1e-5)
+    assert found.dtype == np.float64
+    assert abs(found[0] - 12) < 5e-9
+
+
+def test_the_seed_draws_the_weights():
+    outputs = [tg.zeros(2, 3), tg.zeros(4)]
+    first, again, other = (random_weights(outputs, seed) for seed in (0, 0, 1))
+    assert [w.shape for w in first] == [(2, 3), (4,)]
+    for a, b, c in zip(first, again, other, strict=True):
+        assert a.tolist() == b.tolist()
+        assert (a.data != c.data).all()
+
+
 def test_a_gradient_error_is_an_assertion_error():
     with pytest.raises(AssertionError):
         gradcheck(WRONG["NaN"], normal_leaf(3))
@@ -197,6 +223,13 @@ def test_a_wrong_second_derivative_is_refused_though_the_first_is_right(fn):
 def test_a_wrong_first_derivative_fails_gradcheck_but_not_gradgradcheck():
     # 2.002·x·g is a consistent function: only gradcheck compares it with x²
     assert gradgradcheck(WRONG["off by 0.1 %"], normal_leaf(3))
+
+
+def test_tolerances_of_second_derivatives_are_the_callers():
+    bad = WRONG_SECOND["off by 0.1 %"]
+    assert gradgradcheck(bad, normal_leaf(3), rtol=1e-2)
+    with pytest.raises(AssertionError):
+        gradgradcheck(bad, normal_leaf(3), rtol=1e-4)
 
 
 def test_right_second_derivatives_are_accepted():

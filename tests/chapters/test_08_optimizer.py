@@ -169,3 +169,30 @@ def test_wrong_parameters_are_refused_by_the_base_class_for_every_optimizer(para
     Adam = define_adam(tg.optim, tg.no_grad)
     with pytest.raises(error, match=named):
         Adam(params(tg.ones(2, requires_grad=True)))
+
+
+def test_the_options_of_each_group_are_printed_and_not_its_tensors():
+    p, q, r = (tg.ones(1, requires_grad=True) for _ in range(3))
+    optimizer = tg.optim.Optimizer([{"params": [p, q]}, {"params": r, "lr": 0.5}], {"lr": 0.1})
+    assert repr(optimizer) == (
+        "Optimizer (\n  group 0, 2 tensors: {'lr': 0.1}\n  group 1, 1 tensors: {'lr': 0.5}\n)"
+    )
+
+
+def test_a_group_that_is_given_is_left_as_it_was():
+    """So that it can be given to another optimizer, which has other defaults."""
+    given = {"params": [tg.ones(1, requires_grad=True)], "momentum": 0.5}
+    before = dict(given)
+    for lr in (0.1, 0.2):
+        (group,) = tg.optim.SGD([given], lr=lr).param_groups
+        assert (group["lr"], group["momentum"]) == (lr, 0.5)
+        group["momentum"] = 0.9
+    assert given == before
+
+
+def test_a_group_may_say_from_which_rate_a_schedule_begins(torch):
+    """As when a training is taken up again."""
+    for m in (tg, torch):
+        group = {"params": [m.ones(1, requires_grad=True)], "lr": 0.3, "initial_lr": 0.8}
+        schedule = m.optim.lr_scheduler.StepLR(m.optim.SGD([group]), step_size=1, gamma=0.5)
+        assert schedule.base_lrs == [0.8]

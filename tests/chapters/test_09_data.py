@@ -146,6 +146,10 @@ def test_a_folder_of_the_name_is_no_file(folder):
     np.testing.assert_array_equal(MNIST(folder).images, IMAGES)
 
 
+def test_a_data_set_is_printed_with_its_number_height_and_width(folder):
+    assert repr(MNIST(folder)) == "MNIST(5 images of 3 x 2)"
+
+
 def test_a_data_set_may_be_empty(folder):
     (folder / "train-images-idx3-ubyte").write_bytes(idx(IMAGES[:0]))
     (folder / "train-labels-idx1-ubyte").write_bytes(idx(LABELS[:0]))

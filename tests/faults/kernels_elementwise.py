@@ -26,10 +26,6 @@ FAULTS = {
             "np.less(drawn.T, share, out=kept)",
         ),
         "one-more": ("share - 1", "share"),
-        "share-that-does-not-fit": (
-            "np.greater(drawn.T, share - 1, out=kept)",
-            "np.greater_equal(drawn.T, share, out=kept)",
-        ),
         "fifteen-bits": ("1 << 16", "1 << 15"),
         "other-generator": (
             "generator.integers(1 << 16, size=x.shape[::-1], dtype=np.uint16)",

@@ -108,6 +108,30 @@ def test_fast_and_plain_kernels_give_the_same_values_and_first_and_second_deriva
     assert_all_close(results(name), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_masked_has_the_bits_of_0_and_the_rest_its_own(dtype):
+    g = np.array([1.5, -1.5, np.inf, -np.inf, np.nan, -0.0, 0.0, -1e-40], dtype)
+    for mask in (np.arange(8) % 2 == 0, np.arange(8) % 2 == 1, np.ones(8, bool), np.zeros(8, bool)):
+        found, expected = kernels.masked(g, mask), plain.masked(g, mask)
+        assert found.dtype == dtype
+        assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("share", [1, 2, 1000, 32768, 65535, 65536])
+def test_of_all_that_can_be_drawn_just_a_share_is_dropped(share):
+    """For each of the 65,536 numbers, drawn once."""
+
+    class Everything:
+        def integers(self, high, *, size, dtype):
+            assert (high, size) == (65536, (256, 256))
+            return np.arange(high).astype(dtype).reshape(size)
+
+    for kernel in (kernels.kept_by_dropout, plain.kept_by_dropout):
+        kept = kernel(np.zeros((256, 256), np.float32), share, Everything())
+        assert kept.dtype == bool
+        np.testing.assert_array_equal(kept.T.ravel(), np.arange(65536) >= share)
+
+
 def test_every_kernel_has_a_twin_that_the_switch_takes():
     others = {
         "Window",
