@@ -1085,3 +1085,8 @@ def test_T_of_more_axes_reverses_them_all():
     np.testing.assert_array_equal(x.T.detach().numpy(), x.data.transpose())
     g = np.arange(24.0, dtype="f4").reshape(4, 3, 2)
     np.testing.assert_array_equal(tg.grad(x.T, x, tg.tensor(g))[0].numpy(), g.transpose())
+
+
+def test_numpys_own_way_to_ask_for_an_array_can_name_a_dtype():
+    assert tg.ones(2).__array__(np.float64).dtype == np.float64
+    assert tg.ones(2).__array__().dtype == np.float32

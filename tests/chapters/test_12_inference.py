@@ -342,3 +342,10 @@ def test_a_folded_model_can_be_folded_again_saved_and_loaded():
     other.load_state_dict(folded.state_dict())
     x = tg.tensor(checks.normal(3, *shape).astype(np.float32))
     np.testing.assert_array_equal(other(x).data, folded(x).data)
+
+
+def test_what_cannot_be_folded_is_named_by_its_whole_path():
+    inner = nn.Sequential(nn.ReLU(), nn.BatchNorm1d(2))
+    model = nn.Sequential(nn.Sequential(nn.Linear(2, 2), inner)).eval()
+    with pytest.raises(ValueError, match=r"^0\.1\.1 cannot be folded: BatchNorm1d"):
+        tg.fold_batch_norm(model)
