@@ -32,7 +32,7 @@ def linear(
 
 def masked(g: Array, mask: Array) -> Array:
     """`g`, but 0 where the mask is True."""
-    return np.where(mask, g.dtype.type(0), g)
+    return np.where(mask, 0, g)
 
 
 def kept_by_dropout(x: Array, share: int, generator: np.random.Generator) -> Array:
@@ -208,9 +208,12 @@ def batch_norm(
     axes = all_but_channels(x)
     images, channels = x.shape[:2]
     first = per_channel(x.reshape(images, channels, -1)[0, :, 0], x)
-    mean = first + (x - first).mean(axes, keepdims=True)
-    var = np.square(x - mean).mean(axes, keepdims=True)
-    x_hat = (x - mean) / np.sqrt(var + eps)
+    centred = x - first
+    offset = centred.mean(axes, keepdims=True)
+    mean = first + offset
+    centred -= offset  # x - mean, without the rounding of the mean
+    var = np.square(centred).mean(axes, keepdims=True)
+    x_hat = centred / np.sqrt(var + eps)
     y = per_channel(gamma, x) * x_hat + per_channel(beta, x)
     return y, mean.reshape(-1), var.reshape(-1)
 
