@@ -45,39 +45,42 @@ def softmax(input: Tensor, dim: int) -> Tensor:
     return log_softmax(input, dim).exp()
 
 
-class AlongAxis(Module):
-    """What the two layers below have in common: the axis."""
-
-    def __init__(self, dim: int) -> None:
-        self.dim = dim
-
-    def extra_repr(self) -> str:
-        """The axis."""
-        return f"dim={self.dim}"
-
-
-class Softmax(AlongAxis):
+class Softmax(Module):
     """See `softmax`.
 
     >>> nn.Softmax(1)(zeros(1, 2))
     tensor([[0.5000, 0.5000]])
     """
 
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
     def forward(self, input: Tensor) -> Tensor:
         """See `softmax`."""
         return softmax(input, self.dim)
 
+    def extra_repr(self) -> str:
+        """The axis."""
+        return f"dim={self.dim}"
 
-class LogSoftmax(AlongAxis):
+
+class LogSoftmax(Module):
     """See `log_softmax`.
 
     >>> nn.LogSoftmax(1)(zeros(1, 2))
     tensor([[-0.6931, -0.6931]])
     """
 
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
     def forward(self, input: Tensor) -> Tensor:
         """See `log_softmax`."""
         return log_softmax(input, self.dim)
+
+    def extra_repr(self) -> str:
+        """The axis."""
+        return f"dim={self.dim}"
 
 
 # --- cross-entropy --------------------------------------------------------------------------------

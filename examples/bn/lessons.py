@@ -1,6 +1,6 @@
 """Nine short experiments on batch normalization (BN), each printing its evidence.
 
-    python examples/bn/lessons.py                  # all of them, in about a minute
+    python examples/bn/lessons.py                  # all of them, in about two minutes
     python examples/bn/lessons.py drift depth      # only these
 
 Sections are those of the paper (Ioffe & Szegedy 2015, arXiv 1502.03167). What BN does is measured

@@ -1,4 +1,4 @@
-"""[2] The Tensor: every operation against PyTorch, against finite differences, and by hand.
+"""[3] The Tensor: every operation against PyTorch, against finite differences, and by hand.
 
 An operation is written once, as an expression in which `m` is the library. Its operands are random:
 a, b, c normal, and p, q in [0.5, 2] where only positive values make sense. One table of expressions

@@ -22,18 +22,19 @@ class Optimizer:
     weight_decay=0 for biases and batch normalization). defaults: the options of all other groups.
     param_groups: the list of groups. state: for each parameter a dict, for what is remembered.
 
-    >>> class SignDescent(optim.Optimizer):
+    >>> class Descent(optim.Optimizer):
     ...     def __init__(self, params, lr):
     ...         super().__init__(params, {"lr": lr})
     ...     @no_grad()
     ...     def step(self):
     ...         for group in self.param_groups:
     ...             for p in group["params"]:
-    ...                 p -= group["lr"] * (p.grad / p.grad.abs())
+    ...                 if p.grad is not None:  # it had no part in the loss
+    ...                     p -= group["lr"] * p.grad
     >>> p = tensor([3.0], requires_grad=True)
     >>> (p * p).sum().backward()
-    >>> SignDescent([p], lr=0.5).step(); p
-    tensor([2.5000], requires_grad=True)
+    >>> Descent([p], lr=0.25).step(); p
+    tensor([1.5000], requires_grad=True)
     """
 
     def __init__(self, params: Iterable[Any], defaults: Group) -> None:
