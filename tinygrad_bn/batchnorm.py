@@ -79,7 +79,7 @@ def batch_norm_train(
         )
         return [wrap(array) if need else None for array, need in zip(found, needed, strict=True)]
 
-    out = record_joint("batch_norm", y, (x, gamma, beta), gradients, eps=eps)
+    out = record_joint("batch_norm", y, (x, gamma, beta), gradients, (x, gamma), eps=eps)
     return out, mean, var
 
 
@@ -165,6 +165,7 @@ def move_towards(running: Tensor | None, batch: Array, momentum: float) -> None:
     if running is not None:
         running.data *= 1 - momentum
         running.data += momentum * batch
+        running.version.number += 1
 
 
 def batch_norm(

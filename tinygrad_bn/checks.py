@@ -67,6 +67,15 @@ def may_require_grad(tensor: Given, value: bool) -> None:
         raise RuntimeError("requires_grad can be switched off on leaves only; use .detach()")
 
 
+def has_no_graph(tensor: Given) -> None:
+    """RuntimeError if a tensor was computed from others: a copy would need copies of all these."""
+    if tensor.grad_fn is not None:
+        raise RuntimeError(
+            f"a result with its graph (grad_fn={tensor.grad_fn.name}) cannot be copied or pickled, "
+            "only a leaf: use .detach() or .clone()"
+        )
+
+
 # --- numbers --------------------------------------------------------------------------------------
 
 
@@ -177,7 +186,7 @@ def is_basic_index(index: tuple[Any, ...]) -> bool:
 
 def condition(mask: Any) -> Array:
     """The condition of `where` as an array of booleans."""
-    array = np.asarray(mask)
+    array = np.array(mask)  # a copy: it may be changed before the gradient needs it
     if array.dtype != bool_:
         raise TypeError(f"where() needs a bool condition, not {array.dtype}")
     return array

@@ -22,7 +22,7 @@ import math
 import numpy as np
 
 from . import checks, kernels
-from .engine import Array, Shape
+from .engine import OUTPUT, Shape
 from .kernels.window import Option, Window
 from .layers import initial
 from .module import Module
@@ -36,8 +36,8 @@ def convolution(x: Tensor, w: Tensor, window: Window) -> Tensor:
     return record(
         "conv2d",
         kernels.conv2d(x.data, w.data, window),
-        (x, lambda g, y: input_gradient(w, g, window)),
-        (w, lambda g, y: weight_gradient(x, g, window)),
+        (x, lambda g, y: input_gradient(w, g, window), w),
+        (w, lambda g, y: weight_gradient(x, g, window), x),
         window=window,
     )
 
@@ -50,8 +50,8 @@ def weight_gradient(x: Tensor, g: Tensor, window: Window) -> Tensor:
     return record(
         "conv2d_weight_gradient",
         kernels.conv2d_weight_gradient(g.data, x.data, window),
-        (x, lambda h, y: input_gradient(h, g, window)),
-        (g, lambda h, y: convolution(x, h, window)),
+        (x, lambda h, y: input_gradient(h, g, window), g),
+        (g, lambda h, y: convolution(x, h, window), x),
         window=window,
     )
 
@@ -65,8 +65,8 @@ def input_gradient(w: Tensor, g: Tensor, window: Window) -> Tensor:
     return record(
         "conv2d_input_gradient",
         kernels.conv2d_input_gradient(g.data, w.data, window),
-        (w, lambda h, y: weight_gradient(h, g, window)),
-        (g, lambda h, y: convolution(h, w, window)),
+        (w, lambda h, y: weight_gradient(h, g, window), g),
+        (g, lambda h, y: convolution(h, w, window), w),
         window=window,
     )
 
@@ -190,31 +190,30 @@ def max_pool2d(
     checks.images("max_pool2d", input)
     window = pool_window(input.shape[2:], kernel_size, stride, padding, dilation)
     checks.kernel_fits(window)
-    x, y = input.data, kernels.max_pool2d(input.data, window)
     return record(
         "max_pool2d",
-        y,
-        (input, lambda g, _: route(g, x, y, window)),
+        kernels.max_pool2d(input.data, window),
+        (input, lambda g, y: route(g, input, y, window), input, OUTPUT),
         window=window,
     )
 
 
-def route(g: Tensor, x: Array, y: Array, window: Window) -> Tensor:
+def route(g: Tensor, x: Tensor, y: Tensor, window: Window) -> Tensor:
     """Each output's gradient, handed to the input that won: (N, C, OH, OW) → (N, C, H, W)."""
     return record(
         "max_pool2d_route",
-        kernels.max_pool2d_route(g.data, x, y, window),
-        (g, lambda h, _: collect(h, x, y, window)),
+        kernels.max_pool2d_route(g.data, x.data, y.data, window),
+        (g, lambda h, _: collect(h, x, y, window), x, y),
         window=window,
     )
 
 
-def collect(h: Tensor, x: Array, y: Array, window: Window) -> Tensor:
+def collect(h: Tensor, x: Tensor, y: Tensor, window: Window) -> Tensor:
     """What `h` holds in the places where x won: (N, C, H, W) → (N, C, OH, OW)."""
     return record(
         "max_pool2d_collect",
-        kernels.max_pool2d_collect(h.data, x, y, window),
-        (h, lambda g, _: route(g, x, y, window)),
+        kernels.max_pool2d_collect(h.data, x.data, y.data, window),
+        (h, lambda g, _: route(g, x, y, window), x, y),
         window=window,
     )
 

@@ -16,13 +16,17 @@ A derivative is itself written in tensor operations. Record those too (`create_g
 gradient can be differentiated again.
 """
 
+import functools
+import inspect
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+import threading
+from collections.abc import Callable, Generator, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
+
+from .kernels.forks import held_across_forks
 
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 Shape = tuple[int, ...]
@@ -33,10 +37,17 @@ recording: ContextVar[bool] = ContextVar("recording", default=True)
 _creation_order = itertools.count()
 
 
+class Version:
+    """How often a piece of memory has been changed in place: one for all tensors that lie in it."""
+
+    number = 0
+
+
 class Differentiable(Protocol):
     """What the engine asks of a tensor. The class that answers is in chapter 3."""
 
     data: Array  # the numbers
+    version: Version  # of the memory they are in
     grad: Self | None  # where `backward` leaves the gradient of a leaf
     grad_fn: "Node | None"  # the operation that made it; None for a leaf
 
@@ -57,13 +68,24 @@ Derivative = Callable[[T, T], T]  # (g, y) ↦ gᵀ·∂y/∂x, for one input x
 JointDerivative = Callable[[T, T, Sequence[bool]], Sequence[T | None]]
 
 
+class Output:
+    """Stands for the operation's own output y, where it is said what a derivative uses."""
+
+    version = Version()
+
+
+OUTPUT = Output()
+Used = tuple[Any, ...]  # the tensors, or OUTPUT, whose values a derivative uses
+
+
 class Node:
     """One recorded operation.
 
     name, arguments: what was done, as "permute" and {"dims": (1, 0)}.
     shapes, dtypes: of its inputs. These four stay, so that a graph can be drawn at any time.
     parents: the inputs. derivative: a tuple with one for each of them, or a joint one for all.
-    These two are let go by `release`.
+    used: for each derivative the tensors whose values it needs. `release` lets go of these three.
+    required: whether each input required a gradient when the operation was recorded.
 
     No derivative refers to the operation's own output y (the walk passes it in), so there is no
     reference cycle: a graph that is dropped is freed at once, without the garbage collector.
@@ -75,25 +97,54 @@ class Node:
         arguments: dict[str, Any],
         parents: tuple[Any, ...],
         derivative: tuple[Derivative[Any], ...] | JointDerivative[Any],
+        used: tuple[Used, ...],
+        required: Sequence[bool],
     ) -> None:
         self.name = name
         self.arguments = arguments
         self.parents = parents
         self.derivative = derivative
+        self.used = used
+        self.versions = [[tensor.version.number for tensor in tensors] for tensors in used]
+        self.required = required
         self.shapes = tuple([parent.data.shape for parent in parents])
         self.dtypes = tuple([parent.data.dtype for parent in parents])
         self.number = next(_creation_order)
 
     def gradients(self, g: T, y: T, needed: Sequence[bool]) -> Sequence[T | None]:
         """The gradient towards each input that needs one, given the output y and its gradient g."""
+        self.check_unchanged(y, needed)
         if not isinstance(self.derivative, tuple):
             return self.derivative(g, y, needed)
         pairs = zip(self.derivative, needed, strict=True)
         return [derivative(g, y) if need else None for derivative, need in pairs]
 
+    def check_unchanged(self, y: Any, needed: Sequence[bool]) -> None:
+        """RuntimeError if a value that a derivative will use has been changed since."""
+        joint = not isinstance(self.derivative, tuple)
+        for i, tensors in enumerate(self.used):
+            if not (joint or needed[i]):
+                continue
+            for tensor, version in zip(tensors, self.versions[i], strict=True):
+                changed = y if tensor is OUTPUT else tensor
+                if changed.version.number != version:
+                    raise RuntimeError(
+                        f"{self.name}: {self.role_of(tensor)}, {changed.data.dtype} "
+                        f"{changed.data.shape}, has been modified by an inplace operation, and its "
+                        "gradient needs the value from before: call backward() first, or change a "
+                        "clone()"
+                    )
+
+    def role_of(self, tensor: Any) -> str:
+        """What a used tensor is to this operation, for the message."""
+        places = [i for i, parent in enumerate(self.parents) if parent is tensor]
+        if places:
+            return f"input {places[0]}"
+        return "its output" if tensor is OUTPUT else "a tensor that it remembers"
+
     def release(self) -> None:
         """Let go of the inputs, and of the arrays that the derivatives keep."""
-        self.parents = self.derivative = ()
+        self.parents = self.derivative = self.used = ()
 
     def __repr__(self) -> str:
         inputs = zip(self.dtypes, self.shapes, strict=True)
@@ -109,17 +160,56 @@ def is_grad_enabled() -> bool:
     return recording.get()
 
 
-@contextmanager
-def grad_mode(enabled: bool) -> Iterator[None]:
-    """Switch recording on or off inside a `with` block or a decorated function."""
-    token = recording.set(enabled)
-    try:
-        yield
-    finally:
-        recording.reset(token)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def no_grad() -> AbstractContextManager[None] | Any:
+class grad_mode:  # noqa: N801  # used as `no_grad` is, which is PyTorch's name
+    """Switch recording on or off inside `with` blocks, decorated functions and generators.
+
+    One object may be entered several times, one inside the other too.
+    """
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self.before: list[bool] = []
+
+    def __enter__(self) -> None:
+        """Remember how it was, and switch."""
+        self.before.append(recording.get())
+        recording.set(self.enabled)
+
+    def __exit__(self, *error: object) -> None:
+        """As it was before."""
+        recording.set(self.before.pop())
+
+    def __call__(self, function: Function) -> Function:
+        """`function`, with all that its body does in this mode."""
+        is_generator = inspect.isgeneratorfunction(function)
+
+        @functools.wraps(function)
+        def decorated(*args: Any, **kwargs: Any) -> Any:
+            with grad_mode(self.enabled):
+                result = function(*args, **kwargs)
+            return self.resumed(result) if is_generator else result
+
+        return decorated  # type: ignore[return-value]
+
+    def resumed(self, steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """A generator in this mode: switched at each step, and back while the caller goes on."""
+        resume, argument = steps.send, None
+        while True:
+            try:
+                with grad_mode(self.enabled):
+                    value = resume(argument)
+            except StopIteration as stop:
+                return stop.value
+            try:
+                resume, argument = steps.send, (yield value)
+            except BaseException as error:  # thrown in by the caller, or GeneratorExit by close()
+                resume, argument = steps.throw, error
+
+
+def no_grad() -> grad_mode:
     """Do not record: `with no_grad(): ...`, or `@no_grad()` above a function.
 
     It saves memory. It does not change how layers behave: that is for `train()` and `eval()`.
@@ -164,7 +254,8 @@ def leaves_of(outputs: Sequence[T], operations: Operations[T]) -> list[T]:
     """The tensors that require a gradient and were not computed: where the graph begins."""
     tensors = dict.fromkeys(outputs)  # an ordered set
     for _, node in operations:
-        tensors.update(dict.fromkeys(node.parents))
+        recorded = itertools.compress(node.parents, node.required)
+        tensors.update(dict.fromkeys(recorded))
     return [tensor for tensor in tensors if tensor.grad_fn is None and tensor.requires_grad]
 
 
@@ -178,7 +269,8 @@ def steps_towards(
     on_path = set(wanted)
     steps = []
     for tensor, node in operations:  # oldest first: all is known of the inputs when it is asked
-        needed = [parent in on_path for parent in node.parents]
+        inputs = zip(node.parents, node.required, strict=True)
+        needed = [required and parent in on_path for parent, required in inputs]
         if any(needed):
             on_path.add(tensor)
             steps.append((tensor, node, needed))
@@ -244,6 +336,8 @@ def differentiate(
 
 # --- from outside ---------------------------------------------------------------------------------
 
+adding_up = held_across_forks(threading.RLock())  # several threads may add to one leaf's gradient
+
 
 def seed_for(output: T, gradient: T | None, create_graph: bool) -> T:
     """The gradient to start from: 1 for a single number, else a copy of what the caller gave."""
@@ -276,7 +370,7 @@ def backward(output: T, gradient: T | None, retain_graph: bool, create_graph: bo
     retain = retain_graph or create_graph
     found = differentiate([output], [seed], None, retain, create_graph)
     taken = set()  # the arrays that are some leaf's .grad already
-    with grad_mode(create_graph):
+    with grad_mode(create_graph), adding_up:
         for leaf, g in found.items():
             if leaf.grad is not None:
                 g = leaf.grad + g

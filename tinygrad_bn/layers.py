@@ -35,8 +35,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return record(
         "linear",
         y,
-        (input, lambda g, y: g @ weight),  # (N, out) @ (out, in)
-        (weight, lambda g, y: g.T @ input),  # (out, N) @ (N, in)
+        (input, lambda g, y: g @ weight, weight),  # (N, out) @ (out, in)
+        (weight, lambda g, y: g.T @ input, input),  # (out, N) @ (N, in)
         *by_bias,
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import checks
 from .checks import REDUCTIONS
-from .engine import Array
+from .engine import OUTPUT, Array
 from .module import Module
 from .tensor import Tensor, record, where, wrap
 
@@ -31,7 +31,7 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
     return record(
         "log_softmax",
         shifted - np.log(np.exp(shifted).sum(dim, keepdims=True)),
-        (input, lambda g, y: g - y.exp() * g.sum(dim, keepdim=True)),
+        (input, lambda g, y: g - y.exp() * g.sum(dim, keepdim=True), OUTPUT),
         dim=dim,
     )
 
@@ -144,7 +144,7 @@ def soft_cross_entropy(input: Tensor, wanted: Tensor) -> Tensor:
     return record(
         "cross_entropy",
         -terms.sum(1),
-        (input, by_input),
+        (input, by_input, wanted),
         (wanted, lambda g, y: -g.unsqueeze(1) * logp),
     )
 

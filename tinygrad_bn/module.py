@@ -31,6 +31,7 @@ class Parameter(Tensor):
         super().__init__(data)
         if isinstance(data, Tensor):
             self.data = data.data
+            self.version = data.version
         self.requires_grad = requires_grad
 
     def __repr__(self) -> str:
@@ -184,6 +185,7 @@ class Module:
             raise RuntimeError("\n  ".join(problems))
         for name, array in arrays.items():
             own[name].data[...] = array
+            own[name].version.number += 1
         return LoadResult(missing, unexpected)
 
     # --- switches ---------------------------------------------------------------------------------

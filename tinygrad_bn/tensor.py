@@ -16,14 +16,26 @@ import numpy as np
 
 from . import checks, kernels
 from .checks import RANK, DType, bool_, float32, float64, int64
-from .engine import Array, Derivative, JointDerivative, Node, Shape, recording
+from .engine import (
+    OUTPUT,
+    Array,
+    Derivative,
+    JointDerivative,
+    Node,
+    Shape,
+    Used,
+    Version,
+    recording,
+)
 from .engine import backward as _backward
+from .kernels.forks import held_across_forks
 
 Operand = Any  # what can stand beside a tensor in a + b: a tensor, an array, a number
 Dim = int | Sequence[int] | None
 
 # The one random generator: behind randn, initial weights, dropout and shuffling.
 generator = np.random.default_rng()
+held_across_forks(generator.bit_generator.lock)
 
 
 def manual_seed(seed: int) -> None:
@@ -43,23 +55,38 @@ def wrap(array: Array) -> Tensor:
     """A tensor around an existing array, without copying it."""
     out = Tensor.__new__(Tensor)  # not Tensor(array), which would check it and copy it
     out.data = np.asarray(array)  # a sum of NumPy's over all axes is a scalar, not an array
+    out.version = Version()
     out.grad = out.grad_fn = None
     out._requires_grad = False
     return out
 
 
-def record(
-    name: str, data: Array, *inputs: tuple[Tensor, Derivative[Tensor]], **arguments: Any
-) -> Tensor:
-    """The result `data` of an operation on `inputs`, each given as (tensor, its derivative).
+def sharing(view: Tensor, x: Tensor) -> Tensor:
+    """`view`; if it lies in the memory of x, what is changed in one of them is changed in both."""
+    owner = view.data.base  # None, if it has memory of its own: reshape may have to copy
+    if owner is x.data or (owner is not None and owner is x.data.base):
+        view.version = x.version
+    return view
 
+
+Input = tuple[Any, ...]  # (tensor, its derivative, and each tensor whose values that uses)
+
+
+def record(name: str, data: Array, *inputs: Input, **arguments: Any) -> Tensor:
+    """The result `data` of an operation on `inputs`, each with its derivative.
+
+    Each is given as (tensor, derivative, the tensors whose values the derivative uses): when one of
+    these is changed in place before `backward`, the gradient would be wrong, and is refused. The
+    output y is called OUTPUT among them, for it does not exist yet.
     arguments: what else the operation was told, for those who draw or export the graph.
     """
     out = wrap(data)
-    if recording.get() and any([tensor._requires_grad for tensor, _ in inputs]):
-        parents = tuple([tensor for tensor, _ in inputs])
-        derivatives = tuple([derivative for _, derivative in inputs])
-        out.grad_fn = Node(name, arguments, parents, derivatives)
+    required = [given[0]._requires_grad for given in inputs]
+    if any(required) and recording.get():
+        parents = tuple([given[0] for given in inputs])
+        derivatives = tuple([given[1] for given in inputs])
+        used = tuple([given[2:] for given in inputs])
+        out.grad_fn = Node(name, arguments, parents, derivatives, used, required)
         out._requires_grad = True
     return out
 
@@ -69,12 +96,14 @@ def record_joint(
     data: Array,
     parents: tuple[Tensor, ...],
     derivative: JointDerivative[Tensor],
+    used: Used,
     **arguments: Any,
 ) -> Tensor:
     """The same for an operation whose gradients share their work: one function gives them all."""
     out = wrap(data)
-    if recording.get() and any([tensor._requires_grad for tensor in parents]):
-        out.grad_fn = Node(name, arguments, parents, derivative)
+    required = [tensor._requires_grad for tensor in parents]
+    if any(required) and recording.get():
+        out.grad_fn = Node(name, arguments, parents, derivative, (used,), required)
         out._requires_grad = True
     return out
 
@@ -141,8 +170,10 @@ class Tensor:
 
     data: the NumPy array. grad: the accumulated gradient, a Tensor of the same shape, or None.
     requires_grad: whether operations on this tensor are recorded. grad_fn: the operation that
-    made it; None for a leaf. The constructor copies `data`; Python floats become float32, and
-    arrays keep their dtype, which must be float32, float64, int64 or bool (else TypeError).
+    made it; None for a leaf. version: counts changes in place, which `backward` refuses if it needs
+    the old values (what NumPy itself writes into `data` is not seen). The constructor copies
+    `data`; Python floats become float32, and arrays keep their dtype, which must be float32,
+    float64, int64 or bool (else TypeError).
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> y = (x * x).sum()
@@ -151,7 +182,7 @@ class Tensor:
     tensor([2., 4., 6.])
     """
 
-    __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "grad_fn")
+    __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "grad_fn", "version")
     __array_ufunc__ = None  # ndarray + Tensor is left to Tensor.__radd__
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
@@ -161,6 +192,7 @@ class Tensor:
             chosen_by_numpy = not isinstance(source, np.ndarray | np.generic)
             dtype = float32 if chosen_by_numpy and array.dtype == float64 else array.dtype
         self.data: Array = np.array(array, checks.supported_dtype(dtype))
+        self.version = Version()
         self.grad: Tensor | None = None
         self.grad_fn: Node | None = None
         self.requires_grad = requires_grad
@@ -279,6 +311,11 @@ class Tensor:
 
     __hash__ = object.__hash__  # by identity: == compares element by element
 
+    def __getstate__(self) -> object:
+        """What `copy`, `deepcopy` and `pickle` take; RuntimeError for a result with its graph."""
+        checks.has_no_graph(self)
+        return super().__getstate__()
+
     # --- the graph --------------------------------------------------------------------------------
 
     def backward(
@@ -297,7 +334,9 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same values, in the same memory, without their history."""
-        return wrap(self.data)
+        out = wrap(self.data)
+        out.version = self.version
+        return out
 
     def clone(self) -> Tensor:
         """A copy in memory of its own; the gradient passes through."""
@@ -342,7 +381,7 @@ class Tensor:
         return record(
             "exp",
             np.exp(x.data),
-            (x, lambda g, y: g * y),
+            (x, lambda g, y: g * y, OUTPUT),
         )
 
     def log(self) -> Tensor:
@@ -351,7 +390,7 @@ class Tensor:
         return record(
             "log",
             np.log(x.data),
-            (x, lambda g, y: g / x),
+            (x, lambda g, y: g / x, x),
         )
 
     def sqrt(self) -> Tensor:
@@ -360,7 +399,7 @@ class Tensor:
         return record(
             "sqrt",
             np.sqrt(x.data),
-            (x, lambda g, y: g / (2.0 * y)),
+            (x, lambda g, y: g / (2.0 * y), OUTPUT),
         )
 
     def tanh(self) -> Tensor:
@@ -369,7 +408,7 @@ class Tensor:
         return record(
             "tanh",
             np.tanh(x.data),
-            (x, lambda g, y: g * (1.0 - y * y)),
+            (x, lambda g, y: g * (1.0 - y * y), OUTPUT),
         )
 
     def sigmoid(self) -> Tensor:
@@ -380,7 +419,7 @@ class Tensor:
         return record(
             "sigmoid",
             y,
-            (x, lambda g, y: g * y * (1.0 - y)),
+            (x, lambda g, y: g * y * (1.0 - y), OUTPUT),
         )
 
     def relu(self) -> Tensor:
@@ -388,7 +427,7 @@ class Tensor:
         return record(
             "relu",
             np.maximum(self.data, self.data.dtype.type(0)),  # a plain 0 would make int64 of bool
-            (self, lambda g, y: masked(g, y.data <= 0)),
+            (self, lambda g, y: masked(g, y.data <= 0), OUTPUT),
         )
 
     def abs(self) -> Tensor:
@@ -396,7 +435,7 @@ class Tensor:
         return record(
             "abs",
             np.abs(self.data),
-            (self, lambda g, y: g * wrap(np.sign(self.data))),
+            (self, lambda g, y: g * wrap(np.sign(self.data)), self),
         )
 
     def clamp(self, min: Any = None, max: Any = None) -> Tensor:
@@ -408,7 +447,7 @@ class Tensor:
         return record(
             "clamp",
             y,
-            (x, lambda g, y: masked(g, y.data != x.data)),  # 0 where it was changed
+            (x, lambda g, y: masked(g, y.data != x.data), x, OUTPUT),  # 0 where it was changed
             min=min,
             max=max,
         )
@@ -453,8 +492,8 @@ class Tensor:
         return record(
             "mul",
             a.data * b.data,
-            (a, lambda g, y: g * b),
-            (b, lambda g, y: g * a),
+            (a, lambda g, y: g * b, b),
+            (b, lambda g, y: g * a, a),
         )
 
     def __truediv__(self, other: Operand) -> Tensor:
@@ -463,8 +502,8 @@ class Tensor:
         return record(
             "div",
             a.data / b.data,
-            (a, lambda g, y: g / b),
-            (b, lambda g, y: -g * y / b),
+            (a, lambda g, y: g / b, b),
+            (b, lambda g, y: -g * y / b, b, OUTPUT),
         )
 
     def __pow__(self, other: Operand) -> Tensor:
@@ -482,8 +521,8 @@ class Tensor:
         return record(
             "pow",
             a.data**b.data,
-            (a, by_a),
-            (b, by_b),
+            (a, by_a, a, b),
+            (b, by_b, a, b, OUTPUT),
         )
 
     def __rsub__(self, other: Operand) -> Tensor:
@@ -511,8 +550,8 @@ class Tensor:
         return record(
             "matmul",
             kernels.matmul(a.data, b.data),
-            (a, lambda g, y: g @ b.transpose(-1, -2)),
-            (b, lambda g, y: a.transpose(-1, -2) @ g),
+            (a, lambda g, y: g @ b.transpose(-1, -2), b),
+            (b, lambda g, y: a.transpose(-1, -2) @ g, a),
         )
 
     def __rmatmul__(self, other: Operand) -> Tensor:
@@ -526,6 +565,7 @@ class Tensor:
         checks.not_recorded(name, self, result, recording.get())
         checks.can_hold(name, self, result)
         self.data[...] = result.data
+        self.version.number += 1
         return self
 
     def _write_or_rebind(self, name: str, result: Tensor) -> Tensor:
@@ -586,6 +626,7 @@ class Tensor:
         source = as_tensor(value)
         checks.not_recorded("x[...] = y", self, source, recording.get())
         self.data[plain_index(index)] = source.data
+        self.version.number += 1
 
     # --- comparisons: bool tensors, no gradient ---------------------------------------------------
 
@@ -675,44 +716,48 @@ class Tensor:
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements, row by row, in another shape; one size may be -1."""
         y = self.data.reshape(checks.sizes(shape))
-        return record(
+        view = record(
             "reshape",
             y,
             (self, lambda g, y: g.reshape(self.shape)),
             shape=y.shape,
         )
+        return sharing(view, self)
 
     def permute(self, *dims: Any) -> Tensor:
         """The axes in another order."""
         axes = checks.every_axis("permute", checks.sizes(dims), self.ndim)
         back = np.argsort(axes).tolist()
-        return record(
+        view = record(
             "permute",
             self.data.transpose(axes),
             (self, lambda g, y: g.permute(back)),
             dims=axes,
         )
+        return sharing(view, self)
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Two axes exchanged."""
         i, j = checks.axis(dim0, self.ndim), checks.axis(dim1, self.ndim)
         y = self.data.swapaxes(i, j) if self.ndim else self.data[...]
-        return record(
+        view = record(
             "transpose",
             y,
             (self, lambda g, y: g.transpose(i, j)),
             dim0=i,
             dim1=j,
         )
+        return sharing(view, self)
 
     @property
     def T(self) -> Tensor:
         """The axes in reverse order."""
-        return record(
+        view = record(
             "T",
             self.data.T,
             (self, lambda g, y: g.T),
         )
+        return sharing(view, self)
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """The axes start_dim … end_dim joined into one."""
@@ -736,22 +781,24 @@ class Tensor:
     def expand(self, *shape: Any) -> Tensor:
         """Repeated along axes of size 1 (and new leading ones) to `shape`; -1 keeps a size."""
         sizes = checks.expanded_shape(checks.sizes(shape), self.shape)
-        return record(
+        view = record(
             "expand",
             np.broadcast_to(self.data, sizes),
             (self, lambda g, y: g),  # the walk adds up the copies' gradients
             shape=sizes,
         )
+        return sharing(view, self)
 
     def __getitem__(self, index: Any) -> Tensor:
         """Indexing as in NumPy: integers, slices, None, ..., integer and boolean arrays."""
         index = plain_index(index)
-        return record(
+        view = record(
             "getitem",
             self.data[index],
             (self, lambda g, y: scatter(g, index, self.shape)),
             index=index,
         )
+        return sharing(view, self)
 
 
 # --- the linear maps that the derivatives above are made of ---------------------------------------
@@ -790,9 +837,18 @@ def scatter(g: Tensor, index: tuple[Any, ...], shape: Shape) -> Tensor:
 
 
 def plain_index(index: Any) -> tuple[Any, ...]:
-    """An index as a tuple in which tensors are arrays."""
+    """An index as a tuple in which tensors and lists are arrays, which nobody else can change."""
     parts = index if isinstance(index, tuple) else (index,)
-    return tuple([part.data if isinstance(part, Tensor) else part for part in parts])
+    return tuple([index_array(part) for part in parts])
+
+
+def index_array(part: Any) -> Any:
+    """A copy of an index array, as an array; anything else as it is."""
+    if isinstance(part, Tensor):
+        part = part.data
+    elif isinstance(part, list):
+        part = np.array(part, None if part else int64)
+    return part.copy() if isinstance(part, np.ndarray) else part
 
 
 def extreme_of_all(name: str, x: Tensor, arg: Callable[..., Any]) -> Tensor:

@@ -3,6 +3,7 @@
 Cotangents are random throughout: with ones, a sum that should be weighted looks right.
 """
 
+import contextvars
 import gc
 import itertools
 import sys
@@ -17,6 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from oracle import leaf
 
 import tinygrad_bn as tg
+from tinygrad_bn.engine import grad_mode
 from tinygrad_bn.tensor import record
 
 
@@ -499,6 +501,82 @@ def test_recording_is_restored_after_an_exception():
     with pytest.raises(KeyError), tg.no_grad():
         raise KeyError
     assert tg.is_grad_enabled()
+
+
+def test_one_no_grad_object_may_be_entered_again_and_inside_itself():
+    mode = tg.no_grad()
+    with mode:
+        with mode:
+            assert not recorded()
+        assert not recorded()
+    assert recorded()
+    with tg.no_grad(), grad_mode(True), mode:
+        assert not recorded()
+    assert recorded()
+    again = grad_mode(True)
+    with tg.no_grad():
+        with again:
+            with tg.no_grad(), again:
+                assert recorded()
+            assert recorded()
+        assert not recorded()
+
+
+def test_no_grad_covers_the_body_of_a_generator_and_not_its_caller():
+    @tg.no_grad()
+    def three(first):
+        seen = [recorded()]
+        got = yield first
+        seen += [recorded(), got]
+        try:
+            yield "second"
+        except KeyError as error:
+            seen += [recorded(), error.args]
+        yield "third"
+        return seen
+
+    steps = three("first")
+    assert steps.send(None) == "first"
+    assert recorded()  # the caller goes on as before
+    assert steps.send("sent") == "second"
+    assert recorded()
+    assert steps.throw(KeyError("thrown")) == "third"
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    assert end.value.value == [False, False, "sent", False, ("thrown",)]
+    assert recorded()
+
+
+def test_a_generator_under_no_grad_is_closed_in_its_mode():
+    seen = []
+
+    @tg.no_grad()
+    def endless():
+        try:
+            while True:
+                yield
+        finally:
+            seen.append(recorded())
+
+    steps = endless()
+    next(steps)
+    steps.close()
+    assert seen == [False]
+    assert recorded()
+
+
+def test_a_block_that_a_generator_has_opened_may_be_closed_in_another_context():
+    def opens():
+        with tg.no_grad():
+            yield
+
+    steps = opens()
+    contextvars.Context().run(next, steps)
+    contextvars.Context().run(steps.close)
+    thread = threading.Thread(target=opens().close)
+    thread.start()
+    thread.join()
+    assert recorded()
 
 
 def test_recording_is_switched_per_thread():

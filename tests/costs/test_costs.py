@@ -36,7 +36,7 @@ LIMITS = {
         "passes over large arrays": 253,
         "bytes passed over": 321_276_032,
         "operations recorded": 17,
-        "Python calls": 889,
+        "Python calls": 895,  # 17 of them see that no value was changed in place
     },
 }
 MLP, CNN = costs.EXAMPLES.values()

@@ -9,7 +9,7 @@ FAULTS = {
         "second-of-weights-by-x": ("input_gradient(h, g, window)", "-input_gradient(h, g, window)"),
         "second-of-weights-by-g": ("convolution(x, h, window)", "-convolution(x, h, window)"),
         "weights-constant-in-x": (
-            "(x, lambda h, y: input_gradient(h, g, window))",
+            "(x, lambda h, y: input_gradient(h, g, window), g)",
             "(x.detach(), lambda h, y: input_gradient(h, g, window))",
         ),
     },
@@ -17,7 +17,7 @@ FAULTS = {
         "second-of-input-by-w": ("weight_gradient(h, g, window)", "-weight_gradient(h, g, window)"),
         "second-of-input-by-g": ("convolution(h, w, window)", "-convolution(h, w, window)"),
         "input-constant-in-w": (
-            "(w, lambda h, y: weight_gradient(h, g, window))",
+            "(w, lambda h, y: weight_gradient(h, g, window), g)",
             "(w.detach(), lambda h, y: weight_gradient(h, g, window))",
         ),
     },
@@ -93,7 +93,7 @@ FAULTS = {
         ),
         "pool-not-checked": ("checks.images('max_pool2d', input)", "input.shape[2:]"),
         "pool-does-not-fit": ("checks.kernel_fits(window)", "pass"),
-        "pool-gradient": ("route(g, x, y, window)", "-route(g, x, y, window)"),
+        "pool-gradient": ("route(g, input, y, window)", "-route(g, input, y, window)"),
     },
     "route": {"pool-second": ("collect(h, x, y, window)", "-collect(h, x, y, window)")},
     "collect": {"pool-third": ("route(g, x, y, window)", "-route(g, x, y, window)")},

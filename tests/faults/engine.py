@@ -18,17 +18,24 @@ FAULTS = {
     },
     "Node.release": {
         "release-keeps-the-derivatives": (
-            "self.parents = self.derivative = ()",
-            "self.parents = ()",
+            "self.parents = self.derivative = self.used = ()",
+            "self.parents = self.used = ()",
         ),
-        "release-keeps-the-inputs": ("self.parents = self.derivative = ()", "self.derivative = ()"),
-        "release-forgets-the-shapes": (
+        "release-keeps-the-inputs": (
+            "self.parents = self.derivative = self.used = ()",
+            "self.derivative = self.used = ()",
+        ),
+        "release-keeps-the-used": (
+            "self.parents = self.derivative = self.used = ()",
             "self.parents = self.derivative = ()",
-            "self.parents = self.derivative = self.shapes = ()",
+        ),
+        "release-forgets-the-shapes": (
+            "self.parents = self.derivative = self.used = ()",
+            "self.parents = self.derivative = self.used = self.shapes = ()",
         ),
         "release-forgets-the-arguments": (
-            "self.parents = self.derivative = ()",
-            "self.parents = self.derivative = ()\nself.arguments = {}",
+            "self.parents = self.derivative = self.used = ()",
+            "self.parents = self.derivative = self.used = ()\nself.arguments = {}",
         ),
     },
     "Node.__repr__": {
@@ -38,10 +45,39 @@ FAULTS = {
         ),
     },
     "is_grad_enabled": {"always-enabled": ("recording.get()", "True")},
-    "grad_mode": {
-        "no-grad-nested": ("recording.reset(token)", "recording.set(True)"),
-        "no-grad-for-ever": ("recording.reset(token)", "pass"),
-        "grad-mode-ignored": ("recording.set(enabled)", "recording.set(True)"),
+    "grad_mode.__enter__": {
+        "grad-mode-ignored": ("recording.set(self.enabled)", "recording.set(True)"),
+        "grad-mode-entered-once": (
+            "self.before.append(recording.get())",
+            "self.before[:] = [True]",
+        ),
+    },
+    "grad_mode.__exit__": {
+        "no-grad-nested": ("self.before.pop()", "True"),
+        "no-grad-for-ever": ("recording.set(self.before.pop())", "pass"),
+        "no-grad-first-entered": ("self.before.pop()", "self.before.pop(0)"),
+    },
+    "grad_mode.__call__": {
+        "no-grad-generator-outside": ("inspect.isgeneratorfunction(function)", "False"),
+    },
+    "grad_mode.resumed": {
+        "generator-without-result": ("return stop.value", "return None"),
+        "generator-sent-nothing": (
+            "steps.send, (yield value)",
+            "steps.send, ((yield value), None)[1]",
+        ),
+        "generator-error-swallowed": ("steps.throw, error", "steps.send, None"),
+        "generator-recording": ("grad_mode(self.enabled)", "grad_mode(True)"),
+    },
+    "Node.check_unchanged": {
+        "changes-unnoticed": ("changed.version.number != version", "False"),
+        "unneeded-refused": ("joint or needed[i]", "True"),
+        "joint-changes-unnoticed": ("joint or needed[i]", "needed[i] and not joint"),
+        "output-unnoticed": ("y if tensor is OUTPUT else tensor", "tensor"),
+    },
+    "Node.role_of": {
+        "role-of-the-first": ("parent is tensor", "True"),
+        "output-called-remembered": ("tensor is OUTPUT", "False"),
     },
     "no_grad": {"no-grad-records": ("grad_mode(False)", "grad_mode(True)")},
     "operations_behind": {
@@ -54,9 +90,11 @@ FAULTS = {
         "grads-for-inner-tensors": ("tensor.grad_fn is None", "True"),
         "grads-for-constants": ("tensor.requires_grad", "True"),
         "leaf-as-output": ("dict.fromkeys(outputs)", "{}"),
+        "required-later": ("itertools.compress(node.parents, node.required)", "node.parents"),
     },
     "steps_towards": {
         "one-step-only": ("on_path.add(tensor)", "pass"),
+        "required-later-on-path": ("required and parent in on_path", "parent in on_path"),
         "only-next-to-the-wanted": ("parent in on_path", "parent in set(wanted)"),
     },
     "unbroadcast": {

@@ -4,24 +4,26 @@ FAULTS = {
     "manual_seed": {"any-seed": ("np.random.PCG64(seed)", "np.random.PCG64(0)")},
     "wrap": {"scalars-stay-scalars": ("np.asarray(array)", "array")},
     "record": {
-        "recorded-without-need": ("any([tensor._requires_grad for tensor, _ in inputs])", "True"),
+        "recorded-without-need": ("any(required)", "True"),
         "recorded-under-no-grad": ("recording.get()", "True"),
         "result-needs-no-grad": ("out._requires_grad = True", "pass"),
+        "used-lost": ("tuple([given[2:] for given in inputs])", "((),) * len(inputs)"),
         "arguments-lost": (
-            "Node(name, arguments, parents, derivatives)",
-            "Node(name, {}, parents, derivatives)",
+            "Node(name, arguments, parents, derivatives, used, required)",
+            "Node(name, {}, parents, derivatives, used, required)",
         ),
     },
     "record_joint": {
         "joint-recorded-without-need": (
-            "any([tensor._requires_grad for tensor in parents])",
+            "any(required)",
             "True",
         ),
         "joint-recorded-under-no-grad": ("recording.get()", "True"),
         "joint-result-needs-no-grad": ("out._requires_grad = True", "pass"),
+        "joint-used-lost": ("(used,)", "((),)"),
         "joint-arguments-lost": (
-            "Node(name, arguments, parents, derivative)",
-            "Node(name, {}, parents, derivative)",
+            "Node(name, arguments, parents, derivative, (used,), required)",
+            "Node(name, {}, parents, derivative, (used,), required)",
         ),
     },
     "promoted": {
@@ -137,7 +139,21 @@ FAULTS = {
             "_backward(self, gradient, retain_graph, False)",
         ),
     },
-    "Tensor.detach": {"detach-copies": ("wrap(self.data)", "wrap(self.data.copy())")},
+    "Tensor.detach": {
+        "detach-copies": ("wrap(self.data)", "wrap(self.data.copy())"),
+        "detached-version": ("out.version = self.version", "pass"),
+    },
+    "Tensor.__getstate__": {"results-copied": ("checks.has_no_graph(self)", "pass")},
+    "sharing": {
+        "views-of-the-base-only": ("owner is x.data.base", "False"),
+        "views-of-the-array-only": ("owner is x.data", "False"),
+        "copies-share-a-version": ("owner is not None", "True"),
+    },
+    "index_array": {
+        "index-not-copied": ("part.copy()", "part"),
+        "index-list-not-copied": ("isinstance(part, list)", "False"),
+        "empty-index-of-floats": ("None if part else int64", "None"),
+    },
     "Tensor.clone": {
         "clone-shares": ("self.data.copy(order='K')", "self.data"),
         "clone-gradient": ("lambda g, y: g", "lambda g, y: -g"),
@@ -235,6 +251,7 @@ FAULTS = {
         "recorded-in-place": ("checks.not_recorded(name, self, result, recording.get())", "pass"),
         "refused-under-no-grad": ("recording.get()", "True"),
         "never-refused": ("recording.get()", "False"),
+        "written-unnoticed": ("self.version.number += 1", "pass"),
         "held-by-force": ("checks.can_hold(name, self, result)", "pass"),
         "written-elsewhere": ("self.data[...] = result.data", "self.data = result.data"),
         "nothing-written": ("self.data[...] = result.data", "pass"),
@@ -320,6 +337,7 @@ FAULTS = {
             "checks.not_recorded('x[...] = y', self, source, recording.get())",
             "checks.not_recorded('x[...] = y', source, source, recording.get())",
         ),
+        "set-unnoticed": ("self.version.number += 1", "pass"),
         "set-nothing": ("self.data[plain_index(index)] = source.data", "pass"),
         "set-in-a-copy": (
             "self.data[plain_index(index)] = source.data",

@@ -152,6 +152,7 @@ TABLE = {
     "zeros": Row(left_out="device layout out"),
     "nn.AvgPool2d": Row(left_out="ceil_mode count_include_pad divisor_override"),
     "nn.AvgPool2d.forward": Row(),
+    "Tensor.version": Row(None, says="PyTorch's _version, an object that memory shares"),
     "nn.BatchNorm1d.kinds": Row(None, says="the inputs that it takes, by their number of axes"),
     "nn.BatchNorm2d.kinds": Row(None, says="the inputs that it takes, by their number of axes"),
     "nn.CrossEntropyLoss.weight": Row(None, says="of each class, or None"),

@@ -65,6 +65,7 @@ class SGD(Optimizer):
             for p in group["params"]:
                 if p.grad is not None:
                     p.data -= self.direction(p, p.grad.data, group) * lr
+                    p.version.number += 1
         return loss
 
     def direction(self, p: Tensor, g: Array, group: Group) -> Array:
