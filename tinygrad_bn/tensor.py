@@ -311,10 +311,14 @@ class Tensor:
 
     __hash__ = object.__hash__  # by identity: == compares element by element
 
-    def __getstate__(self) -> object:
+    def __getstate__(self) -> Any:
         """What `copy`, `deepcopy` and `pickle` take; RuntimeError for a result with its graph."""
         checks.has_no_graph(self)
-        return super().__getstate__()
+        state: tuple[Any, dict[str, Any]] = super().__getstate__()  # type: ignore[assignment]
+        attributes, slots = state
+        if self.grad is not None and self.grad.grad_fn is not None:
+            slots["grad"] = None  # a copy of the gradient would need one of its graph
+        return attributes, slots
 
     # --- the graph --------------------------------------------------------------------------------
 

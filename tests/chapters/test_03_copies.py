@@ -77,6 +77,14 @@ def test_a_copy_notices_changes_of_its_own_memory_only(way):
         assert_array_equal(x.grad.numpy(), [2.0, 4.0])
 
 
+@every_way
+def test_a_gradient_with_a_graph_is_not_copied(way):
+    x = nn.Parameter(tg.tensor([1.0, 2.0]))
+    (x * x * x).sum().backward(create_graph=True)
+    assert WAYS[way](x).grad is None
+    assert x.grad.grad_fn is not None
+
+
 def test_a_parameter_in_two_places_is_one_in_the_copy():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     model[1].weight = model[0].weight

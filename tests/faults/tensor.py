@@ -143,7 +143,11 @@ FAULTS = {
         "detach-copies": ("wrap(self.data)", "wrap(self.data.copy())"),
         "detached-version": ("out.version = self.version", "pass"),
     },
-    "Tensor.__getstate__": {"results-copied": ("checks.has_no_graph(self)", "pass")},
+    "Tensor.__getstate__": {
+        "results-copied": ("checks.has_no_graph(self)", "pass"),
+        "gradients-graph-copied": ("self.grad.grad_fn is not None", "False"),
+        "no-gradient-copied": ("self.grad.grad_fn is not None", "True"),
+    },
     "sharing": {
         "views-of-the-base-only": ("owner is x.data.base", "False"),
         "views-of-the-array-only": ("owner is x.data", "False"),
