@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from . import checks
+from . import checks, kernels
 from .checks import REDUCTIONS
 from .engine import OUTPUT, Array
 from .module import Module
@@ -27,10 +27,11 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
     checks.one_float_dtype("log_softmax", input=input)
     if input.numel() == 0:
         return input.clone()
-    shifted = input.data - input.data.max(dim, keepdims=True)  # so that nothing overflows
+    axes = checks.axes(checks.axis(dim, input.ndim), input.ndim)
+    shifted = input.data - input.data.max(axes, keepdims=True)  # so that nothing overflows
     return record(
         "log_softmax",
-        shifted - np.log(np.exp(shifted).sum(dim, keepdims=True)),
+        shifted - np.log(kernels.sum_over(np.exp(shifted), axes, True)),
         (input, lambda g, y: g - y.exp() * g.sum(dim, keepdim=True), OUTPUT),
         dim=dim,
     )
@@ -143,7 +144,7 @@ def soft_cross_entropy(input: Tensor, wanted: Tensor) -> Tensor:
 
     return record(
         "cross_entropy",
-        -terms.sum(1),
+        -kernels.sum_over(terms, (1,)),
         (input, by_input, wanted),
         (wanted, lambda g, y: -g.unsqueeze(1) * logp),
     )

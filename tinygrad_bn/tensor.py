@@ -665,7 +665,7 @@ class Tensor:
         axes = checks.reduced_axes(dim, self.ndim)
         return record(
             "sum",
-            self.data.sum(axes, keepdims=keepdim),
+            kernels.sum_over(self.data, axes, keepdim),
             (self, lambda g, y: spread(g, self.shape, axes)),
             dim=axes,
             keepdim=keepdim,
@@ -675,7 +675,7 @@ class Tensor:
         """Σ x / n."""
         checks.one_float_dtype("mean", input=self)
         axes = checks.reduced_axes(dim, self.ndim)
-        total = self.data.sum(axes, keepdims=keepdim)
+        total = kernels.sum_over(self.data, axes, keepdim)
         n = self.numel() // max(total.size, 1)  # elements that go into one mean
         return record(
             "mean",

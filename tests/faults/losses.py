@@ -3,7 +3,7 @@
 FAULTS = {
     "log_softmax": {
         "softmax-of-integers": ("checks.one_float_dtype('log_softmax', input=input)", "pass"),
-        "overflow": ("input.data.max(dim, keepdims=True)", "0"),
+        "overflow": ("input.data.max(axes, keepdims=True)", "0"),
         "softmax-of-nothing": ("input.numel() == 0", "False"),
         "softmax-of-nothing-is-not-copied": ("input.clone()", "input"),
         "softmax-gradient-term": ("y.exp() * g.sum(dim, keepdim=True)", "y.exp()"),
@@ -12,7 +12,7 @@ FAULTS = {
             "g + y.exp() * g.sum(dim, keepdim=True)",
         ),
         "softmax-over-all": (
-            "np.exp(shifted).sum(dim, keepdims=True)",
+            "kernels.sum_over(np.exp(shifted), axes, True)",
             "np.exp(shifted).sum(keepdims=True)",
         ),
     },
@@ -65,7 +65,7 @@ FAULTS = {
     },
     "soft_cross_entropy": {
         "zero-weight": ("where=wanted.data != 0", "where=True"),
-        "loss-sign": ("-terms.sum(1)", "terms.sum(1)"),
+        "loss-sign": ("-kernels.sum_over(terms, (1,))", "kernels.sum_over(terms, (1,))"),
         "target-gradient": ("-g.unsqueeze(1) * logp", "g.unsqueeze(1) * logp"),
         "target-gradient-of-probabilities": (
             "-g.unsqueeze(1) * logp",

@@ -68,6 +68,7 @@ FIRST = {
     "pooling": ["chapters/test_10_conv.py"],
     "normalization": ["chapters/test_11_batchnorm.py", "properties/test_bn_properties.py"],
     "batchnorm": ["chapters/test_11_batchnorm.py", "properties/test_bn_properties.py"],
+    "reductions": ["properties/test_reductions.py"],
     "elementwise": ["chapters/test_03_tensor.py", "chapters/test_06_layers.py"],
     "products": ["chapters/test_03_tensor.py", "chapters/test_06_layers.py"],
     "engine": ["chapters/test_01_node.py"],

@@ -358,7 +358,10 @@ FAULTS = {
     "Tensor.sum": {
         "sum-over-no-axes": ("checks.reduced_axes(dim, self.ndim)", "checks.axes(dim, self.ndim)"),
         "sum-gradient": ("spread(g, self.shape, axes)", "spread(g, self.shape, axes) * 2"),
-        "sum-keepdim": ("keepdims=keepdim", "keepdims=False"),
+        "sum-keepdim": (
+            "kernels.sum_over(self.data, axes, keepdim)",
+            "kernels.sum_over(self.data, axes)",
+        ),
         "sum-arguments": ("dim=axes", "dim=dim"),
     },
     "Tensor.mean": {
@@ -366,7 +369,10 @@ FAULTS = {
         "mean-gradient": ("g / max(n, 1)", "g"),
         "mean-gradient-of-nothing": ("g / max(n, 1)", "wrap(g.data // n)"),
         "mean-of-integers": ("checks.one_float_dtype('mean', input=self)", "pass"),
-        "mean-keepdim": ("keepdims=keepdim", "keepdims=False"),
+        "mean-keepdim": (
+            "kernels.sum_over(self.data, axes, keepdim)",
+            "kernels.sum_over(self.data, axes)",
+        ),
         "mean-of-no-values": ("max(total.size, 1)", "total.size"),
     },
     "Tensor.var": {

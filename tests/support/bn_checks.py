@@ -223,8 +223,9 @@ def check_a_bias_before_it_has_zero_gradient(kind="linear"):
 
 
 def check_a_constant_channel_becomes_exactly_beta(
-    shape=(7, 3), dtype="float32", value=1e7 / 3, memory="C"
+    shape=(7, 3), dtype="float32", value=2735997.0, memory="C"
 ):
+    """The value by default: seven times it, rounded to float32 and divided by 7, is another one."""
     x = normal(*shape).astype(dtype)
     x[:, 1] = value
     beta = np.array([0.1, 1 / 3, 0.3], dtype)

@@ -8,6 +8,7 @@ import os
 
 from .memory import keep_freed_memory
 from .printing import tensor_text
+from .reductions import sum_over
 
 CHOSEN = os.environ.get("TINYGRAD_BN_KERNELS", "fast")
 if CHOSEN == "plain":
@@ -49,5 +50,6 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_collect",
     "max_pool2d_route",
+    "sum_over",
     "tensor_text",
 ]

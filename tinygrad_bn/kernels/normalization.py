@@ -1,12 +1,12 @@
 """Batch normalization on a matrix with a row for each channel, (C, m).
 
-A block of channels at a time, so that the passes over it find it in the cache. The sums are
-products: `rows @ ones` and `vecdot` run at BLAS's speed.
+A block of channels at a time, so that the passes over it find it in the cache.
 """
 
 import numpy as np
 
 from .layout import L3_CACHE, Array, blocks, channel_rows, from_channel_rows
+from .reductions import row_products, row_sums
 
 
 def batch_norm(
@@ -26,15 +26,14 @@ def batch_norm(
     channels, m = rows.shape
     y = np.empty_like(rows)
     mean, var = np.empty((2, channels, 1), x.dtype)
-    ones = np.ones(m, x.dtype)
     for block in blocks(channels, 2 * rows[:1].nbytes, L3_CACHE):
         out = y[block]
         first = rows[block, :1]
         np.subtract(rows[block], first, out=out)
-        offset = (out @ ones)[:, None] / m
+        offset = row_sums(out)[:, None] / m
         mean[block] = first + offset
         out -= offset  # now x − μ
-        var[block] = np.vecdot(out, out)[:, None] / m
+        var[block] = row_products(out, out)[:, None] / m
         inv_std = 1 / np.sqrt(var[block] + eps)
         out *= gamma[block, None] * inv_std  # now γ·x̂
         out += beta[block, None]
@@ -58,13 +57,12 @@ def batch_norm_gradients(
     dx = np.empty_like(rows)
     dgamma = np.empty(channels, x.dtype)
     dbeta = np.empty(channels, x.dtype)
-    ones = np.ones(m, x.dtype)
     scale = gamma * inv_std
     for block in blocks(channels, 3 * rows[:1].nbytes, L3_CACHE):
         out, g_block = dx[block], rows_of_g[block]
         np.subtract(rows[block], mean[block, None], out=out)  # x − μ
-        dgamma[block] = np.vecdot(g_block, out) * inv_std[block]
-        dbeta[block] = g_block @ ones
+        dgamma[block] = row_products(g_block, out) * inv_std[block]
+        dbeta[block] = row_sums(g_block)
         if to_x:
             slope = -inv_std[block] * dgamma[block] / m
             out *= slope[:, None]  # −x̂·∂γ/m

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .layout import Array
+from .reductions import sum_over
 from .window import Pair, Window
 
 # --- products and masks ---------------------------------------------------------------------------
@@ -209,10 +210,11 @@ def batch_norm(
     images, channels = x.shape[:2]
     first = per_channel(x.reshape(images, channels, -1)[0, :, 0], x)
     centred = x - first
-    offset = centred.mean(axes, keepdims=True)
+    m = x.size // channels
+    offset = sum_over(centred, axes, keepdims=True) / m
     mean = first + offset
     centred -= offset  # x - mean, without the rounding of the mean
-    var = np.square(centred).mean(axes, keepdims=True)
+    var = sum_over(np.square(centred), axes, keepdims=True) / m
     x_hat = centred / np.sqrt(var + eps)
     y = per_channel(gamma, x) * x_hat + per_channel(beta, x)
     return y, mean.reshape(-1), var.reshape(-1)
@@ -229,8 +231,8 @@ def batch_norm_gradients(
     """∂γ = Σ g·x̂, ∂β = Σ g and ∂x = γ/√(σ² + ε) · (g − ∂β/m − x̂·∂γ/m)."""
     axes = all_but_channels(x)
     x_hat = (x - per_channel(mean, x)) * per_channel(inv_std, x)
-    dgamma = (g * x_hat).sum(axes)
-    dbeta = g.sum(axes)
+    dgamma = sum_over(g * x_hat, axes)
+    dbeta = sum_over(g, axes)
     m = x.size // x.shape[1]
     bracket = g - per_channel(dbeta / m, x) - x_hat * per_channel(dgamma / m, x)
     return per_channel(gamma * inv_std, x) * bracket, dgamma, dbeta
