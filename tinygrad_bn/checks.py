@@ -8,7 +8,7 @@ ValueError is for values, TypeError for types, IndexError for axes, RuntimeError
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -406,6 +406,42 @@ def parameters(given: Sequence[Any], known: set[int], kind: type[Any]) -> None:
         if id(parameter) in known:
             raise ValueError(f"{which} is optimised already")
         known.add(id(parameter))
+
+
+def schedule_state(name: str, own: Iterable[str], state: dict[str, Any]) -> None:
+    """ValueError if a saved state is not that of such a schedule, but of another one."""
+    for needed in ("base_lrs", "last_epoch"):
+        if needed not in state:
+            raise ValueError(f"{name}: no {needed!r} in {sorted(state)}: not a schedule's state")
+    public = [option for option, value in state.items() if value and not option.startswith("_")]
+    unknown = sorted(set(public) - set(own))
+    if unknown:
+        raise ValueError(f"{name} has no {', '.join(unknown)}: the state of another schedule")
+
+
+def has_a_cycle(groups: Sequence[dict[str, Any]]) -> None:
+    """ValueError if a group has been added since a OneCycleLR was made, and has no max_lr."""
+    for i, group in enumerate(groups):
+        if "max_lr" not in group:
+            raise ValueError(
+                f"group {i} was added after this OneCycleLR was made, which so has no max_lr for "
+                "it: make a new schedule for all groups"
+            )
+
+
+def saved_groups(groups: Sequence[dict[str, Any]], saved: Sequence[dict[str, Any]]) -> None:
+    """ValueError unless there are as many groups as were saved, each of as many tensors."""
+    sizes, saved_sizes = [[len(group["params"]) for group in both] for both in (groups, saved)]
+    if sizes != saved_sizes:
+        raise ValueError(
+            f"the saved groups have {saved_sizes} parameters, this optimizer's have {sizes}"
+        )
+
+
+def remembered(name: str, array: Array, parameter: Given) -> None:
+    """ValueError unless what an optimizer has saved is of the parameter's shape, or one number."""
+    if array.ndim > 0 and array.shape != parameter.shape:
+        raise ValueError(f"{name}: {array.shape} was saved for a parameter of {parameter.shape}")
 
 
 def has_momentum(optimizer: Any) -> None:

@@ -21,7 +21,7 @@ FAULTS = {
         "cycle-at-the-top": ("t <= top", "t < top"),
         "cycle-top-at-0": ("top != 0", "True"),
         "cycle-top-at-0-is-the-start": ("1.0", "0.0", 0),
-        "cycle-top-at-the-end": ("last != top", "True"),
+        "cycle-beyond-its-end": ("t < last", "True"),
         "cycle-down-too-early": ("(t - top) / (last - top)", "t / last"),
     },
     "cosine": {
@@ -31,16 +31,24 @@ FAULTS = {
     },
     "straight": {"straight-backwards": ("a + (b - a) * done", "b + (a - b) * done")},
     "LRScheduler.__init__": {
-        "schedule-on-a-schedule": (
-            "group.setdefault('initial_lr', group['lr'])",
-            "group['initial_lr'] = group['lr']",
-        ),
         "no-first-step": ("self.step()", "self.last_epoch += 1"),
         "one-step-ahead": ("-1", "0"),
-        "base-rate-is-the-current": (
-            "[group['initial_lr'] for group in optimizer.param_groups]",
-            "[group['lr'] for group in optimizer.param_groups]",
+    },
+    "LRScheduler.state_dict": {
+        "state-shared": ("copy.deepcopy(known | steps)", "known | steps"),
+        "state-with-the-optimizer": ("name != 'optimizer'", "True"),
+        "state-without-last-rates": ("known | steps", "known"),
+    },
+    "LRScheduler.load_state_dict": {
+        "any-schedules-state": (
+            "checks.schedule_state(type(self).__name__, vars(self), state_dict)",
+            "pass",
         ),
+        "state-of-other-groups": (
+            "checks.one_for_each(self.optimizer.param_groups, state_dict['base_lrs'])",
+            "pass",
+        ),
+        "loaded-state-shared": ("copy.deepcopy(state_dict[name])", "state_dict[name]"),
     },
     "LRScheduler.get_last_lr": {"last-rate-is-the-first": ("group['lr']", "group['initial_lr']")},
     "LRScheduler.step": {
@@ -52,6 +60,18 @@ FAULTS = {
         "one-step-less": (
             "self.last_epoch >= self.total_steps",
             "self.last_epoch >= self.total_steps - 1",
+        ),
+        "schedule-on-a-schedule": (
+            "group.setdefault('initial_lr', group['lr'])",
+            "group['initial_lr'] = group['lr']",
+        ),
+        "base-rate-is-the-current": (
+            "self.base_lrs.append(group['initial_lr'])",
+            "self.base_lrs.append(group['lr'])",
+        ),
+        "later-groups-forgotten": (
+            "groups[len(self.base_lrs):]",
+            "groups if self.last_epoch < 0 else []",
         ),
         "rates-not-set": ("group['lr'] = lr", "pass"),
     },
@@ -95,27 +115,30 @@ FAULTS = {
         ),
         "cycle-without-momentum": ("checks.has_momentum(optimizer)", "pass"),
         "cycle-needs-momentum": ("cycle_momentum", "True", 1),
-        "cycle-top": ("pct_start * total_steps - 1", "pct_start * total_steps"),
-        "cycle-end": ("total_steps - 1", "total_steps", 0),
-        "cycle-always-cosine": ("cosine if anneal_strategy == 'cos' else straight", "cosine"),
         "cycle-start": ("peak / div_factor", "peak / final_div_factor"),
         "cycle-last-rate": ("start / final_div_factor", "peak / final_div_factor"),
-        "cycle-momentum": ("(high, low, high)", "(low, high, low)"),
-        "cycle-endless": ("self.total_steps = total_steps", "pass"),
-        "cycle-initial-rate": (
-            "start = group['lr'] = group['initial_lr'] = peak / div_factor",
-            "start = group['lr'] = peak / div_factor",
+        "cycle-momentum": (
+            "group.update(base_momentum=low, max_momentum=high)",
+            "group.update(base_momentum=high, max_momentum=low)",
         ),
+        "cycle-endless": ("self.total_steps = total_steps", "pass"),
+    },
+    "OneCycleLR.between": {
+        "cycle-top": ("self.pct_start * self.total_steps - 1", "self.pct_start * self.total_steps"),
+        "cycle-end": ("self.total_steps - 1", "self.total_steps"),
+        "cycle-always-cosine": ("cosine if self.anneal_strategy == 'cos' else straight", "cosine"),
+        "cycle-comes-back": ("final or first", "final or peak"),
+        "cycle-one-step-late": ("self.last_epoch", "max(self.last_epoch - 1, 0)"),
     },
     "OneCycleLR.step": {
         "cycle-momentum-always": ("self.cycle_momentum", "True"),
         "cycle-momentum-never": ("self.cycle_momentum", "False"),
-        "cycle-momentum-straight": (
-            "one_cycle(self.last_epoch, values, *self.course)",
-            "one_cycle(self.last_epoch, values, *self.course[:2], straight)",
-        ),
+        "cycle-of-later-groups": ("checks.has_a_cycle(groups)", "pass"),
     },
     "OneCycleLR.get_lr": {
-        "cycle-rates-one-step-late": ("self.last_epoch", "max(self.last_epoch - 1, 0)"),
+        "cycle-without-its-end": (
+            "self.between(group, 'initial_lr', 'max_lr', 'min_lr')",
+            "self.between(group, 'initial_lr', 'max_lr')",
+        ),
     },
 }

@@ -13,6 +13,37 @@ FAULTS = {
         "state-of-no-defaults": ("defaultdict(dict)", "{}"),
         "one-state-for-all": ("defaultdict(dict)", "defaultdict(lambda shared={}: shared)"),
     },
+    "Optimizer.check_names": {"set-by-schedules-unknown": ("SET_BY_SCHEDULES", "set()")},
+    "Optimizer.state_dict": {
+        "state-by-parameters": (
+            "{places[p]: dict(values) for p, values in self.state.items()}",
+            "dict(self.state)",
+        ),
+        "places-of-the-first-group": (
+            "[places[p] for p in group['params']]",
+            "list(range(len(group['params'])))",
+        ),
+    },
+    "Optimizer.load_state_dict": {
+        "loaded-groups-of-any-size": ("checks.saved_groups(self.param_groups, saved)", "pass"),
+        "loaded-names-not-checked": ("self.check_names(group)", "pass"),
+        "loaded-options-not-checked": ("self.check_options(group)", "pass"),
+        "state-ignored": ("state[p][name] = loaded(name, value, p)", "pass"),
+    },
+    "with_saved_options": {
+        "loaded-options-ignored": ("result[name] = value", "pass"),
+        "pytorchs-options-refused": ("value or name in group", "True"),
+        "unset-options-not-loaded": ("value or name in group", "value"),
+        "loaded-into-the-group": ("dict(group)", "group"),
+    },
+    "loaded": {
+        "state-not-copied": ("numbers(name, value).astype(parameter.dtype)", "value.data"),
+        "state-in-64-bits": (
+            "numbers(name, value).astype(parameter.dtype)",
+            "numbers(name, value)",
+        ),
+        "state-of-any-shape": ("checks.remembered(name, array, parameter)", "pass"),
+    },
     "Optimizer.add_param_group": {
         "group-options": ("self.defaults | param_group", "param_group | self.defaults"),
         "no-defaults": ("self.defaults | param_group", "dict(param_group)"),
@@ -20,8 +51,7 @@ FAULTS = {
             "self.defaults | param_group",
             "param_group.update(self.defaults | param_group) or param_group",
         ),
-        "unknown-options": ("set(group) - set(self.defaults) - {'params', 'initial_lr'}", "set()"),
-        "initial-lr-unknown": ("{'params', 'initial_lr'}", "{'params'}"),
+        "unknown-options": ("self.check_names(group)", "pass"),
         "tensor-as-group": (
             "[params] if isinstance(params, Tensor) else list(params)",
             "list(params)",

@@ -265,6 +265,9 @@ TABLE = {
     "optim.Optimizer.check_options": Row(
         None, says="for subclasses: raise an error for an option out of range"
     ),
+    "optim.Optimizer.check_names": Row(None, says="raises an error for an unknown option"),
+    "optim.Optimizer.load_state_dict": Row(),
+    "optim.Optimizer.state_dict": Row(),
     "optim.Optimizer.step": Row(),
     "optim.Optimizer.zero_grad": Row(),
     "optim.SGD.direction": Row(None, says="where one parameter is moved to, before the rate"),
@@ -278,11 +281,14 @@ TABLE = {
     "optim.lr_scheduler.LRScheduler": Row(left_out="last_epoch"),
     "optim.lr_scheduler.LRScheduler.get_last_lr": Row(),
     "optim.lr_scheduler.LRScheduler.get_lr": Row(),
+    "optim.lr_scheduler.LRScheduler.load_state_dict": Row(),
+    "optim.lr_scheduler.LRScheduler.state_dict": Row(),
     "optim.lr_scheduler.LRScheduler.step": Row(left_out="epoch"),
     "optim.lr_scheduler.LRScheduler.total_steps": Row(
         None, says="when step() refuses: never, but in OneCycleLR"
     ),
     "optim.lr_scheduler.OneCycleLR": Row(left_out="last_epoch three_phase"),
+    "optim.lr_scheduler.OneCycleLR.between": Row(None, says="where an option of a group is now"),
     "optim.lr_scheduler.OneCycleLR.get_lr": Row(),
     "optim.lr_scheduler.StepLR": Row(left_out="last_epoch"),
     "optim.lr_scheduler.StepLR.get_lr": Row(),

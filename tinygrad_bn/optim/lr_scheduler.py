@@ -4,12 +4,14 @@ Each schedule is a pure function of the step t; the class of the same name sets 
 in an optimizer's groups: when made, and by `step()` after each step.
 """
 
+import copy
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from .. import checks
 from ..checks import PerGroup
-from .optimizer import Optimizer
+from .optimizer import Group, Optimizer
 
 __all__ = ["CosineAnnealingLR", "LRScheduler", "OneCycleLR", "StepLR"]
 
@@ -40,7 +42,9 @@ def one_cycle(
     first, peak, final = values
     if t <= top:  # 1. up
         return between(first, peak, t / top if top != 0 else 1.0)
-    return between(peak, final, (t - top) / (last - top) if last != top else 1.0)  # 2. down
+    if t < last:  # 2. down
+        return between(peak, final, (t - top) / (last - top))
+    return final  # 3. the step after the last one, whose rate nobody uses
 
 
 def cosine(a: float, b: float, done: float) -> float:
@@ -67,15 +71,13 @@ class LRScheduler:
     [0.5]
     """
 
-    total_steps: float = math.inf
+    total_steps: float = math.inf  # how often `step` may be called
     get_lr: Callable[[], list[float]]
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
         self.last_epoch = -1  # the first step, which is taken below, is number 0
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])  # a second schedule starts from the same
-        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+        self.base_lrs: list[float] = []
         self.step()
 
     def get_last_lr(self) -> list[float]:
@@ -86,9 +88,30 @@ class LRScheduler:
         """Go on to the next step, and set its rates."""
         if self.last_epoch >= self.total_steps:
             raise ValueError(f"the schedule's {self.total_steps} steps are over")
+        groups = self.optimizer.param_groups
+        for group in groups[len(self.base_lrs) :]:  # at first all, later those that were added
+            group.setdefault("initial_lr", group["lr"])  # a second schedule starts from the same
+            self.base_lrs.append(group["initial_lr"])
         self.last_epoch += 1
-        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+        for group, lr in zip(groups, self.get_lr(), strict=True):
             group["lr"] = lr
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has to know to go on, as PyTorch has it; the rates are in the optimizer's."""
+        known = {name: value for name, value in vars(self).items() if name != "optimizer"}
+        steps = {"_step_count": self.last_epoch + 1, "_last_lr": self.get_last_lr()}
+        return copy.deepcopy(known | steps)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there. Load the optimizer's state too: it holds the rates now in force.
+
+        What PyTorch saved may be loaded: options that it names otherwise stay as they are.
+        ValueError, before anything changes, if it is the state of another kind of schedule.
+        """
+        checks.schedule_state(type(self).__name__, vars(self), state_dict)
+        checks.one_for_each(self.optimizer.param_groups, state_dict["base_lrs"])
+        known = vars(self).keys() & state_dict.keys()
+        vars(self).update({name: copy.deepcopy(state_dict[name]) for name in known})
 
 
 class StepLR(LRScheduler):
@@ -176,23 +199,35 @@ class OneCycleLR(LRScheduler):
         if cycle_momentum:
             checks.has_momentum(optimizer)
         self.total_steps = total_steps
-        top, last = pct_start * total_steps - 1, total_steps - 1
-        self.course = (top, last, cosine if anneal_strategy == "cos" else straight)
-        self.rates, self.momenta = [], []  # for each group: at the start, the top and the end
-        for group, peak, low, high in zip(groups, peaks, lows, highs, strict=True):
-            start = group["lr"] = group["initial_lr"] = peak / div_factor
-            self.rates.append((start, peak, start / final_div_factor))
-            self.momenta.append((high, low, high))
+        self.pct_start = pct_start
+        self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum
+        for group, peak, low, high in zip(groups, peaks, lows, highs, strict=True):
+            start = peak / div_factor
+            group.update(initial_lr=start, max_lr=peak, min_lr=start / final_div_factor)
+            group.update(base_momentum=low, max_momentum=high)
         super().__init__(optimizer)
 
     def step(self) -> None:
         """Go on to the next step; set its rates, and the momenta that belong to them."""
+        groups = self.optimizer.param_groups
+        checks.has_a_cycle(groups)
         super().step()
         if self.cycle_momentum:
-            for group, values in zip(self.optimizer.param_groups, self.momenta, strict=True):
-                group["momentum"] = one_cycle(self.last_epoch, values, *self.course)
+            for group in groups:
+                group["momentum"] = self.between(group, "max_momentum", "base_momentum")
 
     def get_lr(self) -> list[float]:
         """The rates of this step."""
-        return [one_cycle(self.last_epoch, rates, *self.course) for rates in self.rates]
+        groups = self.optimizer.param_groups
+        return [self.between(group, "initial_lr", "max_lr", "min_lr") for group in groups]
+
+    def between(self, group: Group, first: str, peak: str, final: str | None = None) -> float:
+        """Where one of the group's options is now, from its value at the start to that at the end.
+
+        final: None, if it comes back to the first.
+        """
+        values = [group[name] for name in (first, peak, final or first)]
+        top, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
+        curve = cosine if self.anneal_strategy == "cos" else straight
+        return one_cycle(self.last_epoch, values, top, last, curve)

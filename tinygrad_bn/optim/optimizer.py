@@ -4,15 +4,17 @@ A subclass writes `step`, and states its options in the dictionary `defaults`. S
 Adam in a dozen lines.
 """
 
+import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import checks
-from ..module import clear_grads
-from ..tensor import Tensor
+from ..module import clear_grads, numbers
+from ..tensor import Tensor, wrap
 
 Group = dict[str, Any]  # {"params": [tensors], and an option by each of its names}
+SET_BY_SCHEDULES = {"initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum"}
 
 
 class Optimizer:
@@ -57,9 +59,7 @@ class Optimizer:
     def add_param_group(self, param_group: Group) -> None:
         """Optimise further tensors, with options of their own."""
         group = self.defaults | param_group
-        unknown = set(group) - set(self.defaults) - {"params", "initial_lr"}  # which schedules set
-        if unknown:
-            raise ValueError(f"unknown options {sorted(unknown)} in a parameter group")
+        self.check_names(group)
         params = group["params"]
         group["params"] = [params] if isinstance(params, Tensor) else list(params)
         self.check_options(group)
@@ -67,12 +67,57 @@ class Optimizer:
         checks.parameters(group["params"], known, Tensor)
         self.param_groups.append(group)
 
+    def check_names(self, group: Group) -> None:
+        """ValueError if an option of the group is neither this optimizer's nor a schedule's."""
+        unknown = set(group) - set(self.defaults) - {"params"} - SET_BY_SCHEDULES
+        if unknown:
+            raise ValueError(f"unknown options {sorted(unknown)} in a parameter group")
+
     def check_options(self, group: Group) -> None:
         """Raise an error if an option of the group is out of range; for subclasses to define."""
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change the parameters by their gradients; for subclasses to define."""
         raise NotImplementedError(f"{type(self).__name__} does not define step()")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The options of the groups, and the state of each parameter, which has a number there.
+
+        As PyTorch has it: {"state": {0: {...}, 1: {...}}, "param_groups": [{"lr": ..., "params":
+        [0, 1]}]}. The tensors share memory with the optimizer's.
+        """
+        places = {p: i for i, p in enumerate(self._parameters())}
+        groups = []
+        for group in self.param_groups:
+            its_places = [places[p] for p in group["params"]]
+            groups.append(group | {"params": its_places})
+        state = {places[p]: dict(values) for p, values in self.state.items()}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a `state_dict`: parameters are matched by their order. Tensors are copied.
+
+        ValueError, before anything changes, if the groups are of other sizes, or an option is one
+        that this optimizer does not have (unless it is None or False: PyTorch saves a few more).
+        """
+        saved = state_dict["param_groups"]
+        checks.saved_groups(self.param_groups, saved)
+        groups = list(map(with_saved_options, self.param_groups, saved))
+        for group in groups:
+            self.check_names(group)
+            self.check_options(group)
+        places = [place for group in saved for place in group["params"]]
+        state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        for p, place in zip(self._parameters(), places, strict=True):
+            remembered = state_dict["state"].get(place, {})
+            for name, value in remembered.items():
+                state[p][name] = loaded(name, value, p)
+        self.param_groups = groups
+        self.state = state
+
+    def _parameters(self) -> list[Tensor]:
+        """All that it optimises, in order."""
+        return [p for group in self.param_groups for p in group["params"]]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set them to zero."""
@@ -86,3 +131,22 @@ class Optimizer:
             options = {name: value for name, value in group.items() if name != "params"}
             lines.append(f"  group {i}, {len(group['params'])} tensors: {options}")
         return "\n".join([f"{type(self).__name__} (", *lines, ")"])
+
+
+def with_saved_options(group: Group, saved: Group) -> Group:
+    """A group with the options that were saved for it, and with its own parameters."""
+    result = dict(group)
+    for name, value in saved.items():
+        is_option = name != "params" and (value or name in group)
+        if is_option:
+            result[name] = value
+    return result
+
+
+def loaded(name: str, value: Any, parameter: Tensor) -> Any:
+    """A copy of what was remembered for a parameter: a number, or a tensor of its shape."""
+    if not hasattr(value, "shape"):
+        return copy.deepcopy(value)
+    array = numbers(name, value).astype(parameter.dtype)
+    checks.remembered(name, array, parameter)
+    return wrap(array)

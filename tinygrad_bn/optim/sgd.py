@@ -78,7 +78,7 @@ class SGD(Optimizer):
         if momentum == 0:
             return g
         state = self.state[p]
-        if "momentum_buffer" not in state:
+        if state.get("momentum_buffer") is None:
             state["momentum_buffer"] = wrap(np.array(g))  # a copy: g is the .grad itself
             v: Array = g
         else:
