@@ -220,6 +220,7 @@ class BatchNorm(Module):
     """
 
     kinds: ClassVar[dict[int, str]]  # the inputs that it takes, by their number of axes
+    optional = ("num_batches_tracked",)  # which checkpoints of other programs may lack
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
@@ -262,17 +263,19 @@ class BatchNorm(Module):
         use_batch = self.training or self.running_mean is None
         if use_batch:
             checks.values_per_channel(input.shape, self)
+        keeps = self.track_running_stats or not self.training  # it may be switched off later
         y = batch_norm(
             input,
-            self.running_mean,
-            self.running_var,
+            self.running_mean if keeps else None,
+            self.running_var if keeps else None,
             self.weight,
             self.bias,
             use_batch,
             self.weight_of_newest_batch(),
             self.eps,
         )
-        if self.training and self.num_batches_tracked is not None and input.numel() > 0:
+        counts = self.training and keeps and input.numel() > 0
+        if counts and self.num_batches_tracked is not None:
             self.num_batches_tracked.data += 1
         return y
 

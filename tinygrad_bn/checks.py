@@ -67,6 +67,16 @@ def may_require_grad(tensor: Given, value: bool) -> None:
         raise RuntimeError("requires_grad can be switched off on leaves only; use .detach()")
 
 
+def is_gradient(tensor: Given, value: Given) -> None:
+    """TypeError or RuntimeError unless `tensor.grad = value` makes sense."""
+    if not hasattr(value, "grad_fn"):
+        raise TypeError(f"grad must be a Tensor or None, not {type(value).__name__}")
+    if value.data.shape != tensor.data.shape:
+        raise RuntimeError(f"a grad of shape {value.shape} for a tensor of {tensor.shape}")
+    if value.data.dtype != tensor.data.dtype:
+        raise RuntimeError(f"a grad of {value.dtype} for a tensor of {tensor.dtype}")
+
+
 def has_no_graph(tensor: Given) -> None:
     """RuntimeError if a tensor was computed from others: a copy would need copies of all these."""
     if tensor.grad_fn is not None:
@@ -242,6 +252,25 @@ def can_hold(name: str, target: Given, result: Given) -> None:
         raise RuntimeError(f"{name}: its elements share memory: use .clone() first")
 
 
+# --- modules --------------------------------------------------------------------------------------
+
+
+def stays(owner: str, name: str, value: Any, kind: type) -> None:
+    """TypeError if what is assigned to a parameter, buffer or submodule is not one, or None."""
+    if not isinstance(value, kind | None):
+        raise TypeError(
+            f"cannot assign a {type(value).__name__} as {owner}.{name} ({kind.__name__} or None "
+            f"expected): wrap it in one, or delete the attribute first"
+        )
+
+
+def module(owner: str, number: int, value: Any, kind: type) -> Any:
+    """`value`; TypeError unless it is a module."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{owner} takes modules; argument {number} is {value!r}")
+    return value
+
+
 # --- layers ---------------------------------------------------------------------------------------
 
 
@@ -389,6 +418,15 @@ def channels(layer: Any, input: Given, kinds: dict[int, str]) -> None:
         raise ValueError(
             f"{layer!r} takes {' or '.join(kinds.values())}, C = "
             f"{layer.num_features}, not {input.shape}"
+        )
+
+
+def features_are_channels(input: Given) -> None:
+    """ValueError unless the last axis is axis 1, for a batch normalization folded into a Linear."""
+    if input.ndim != 2:
+        raise ValueError(
+            f"a batch normalization was folded into the Linear before it: that takes (N, C), not "
+            f"{input.shape}, whose axis 1 is not its last; use the model as it was"
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from . import checks
 from .batchnorm import BatchNorm
 from .conv import Conv2d
 from .engine import no_grad
@@ -106,14 +107,15 @@ def fold_batch_norm(model: Module) -> Module:
     """A copy for inference, each batch normalization folded into the layer before it.
 
     At inference it is an affine map, and so is a Linear or Conv2d; two in a row are one, with
-    W' = W·γ/√(Var + ε) and b' = (b − E)·γ/√(Var + ε) + β. An Identity is left in its place.
-    ValueError names the first that cannot be folded. Inputs are (N, C, …).
+    W' = W·γ/√(Var + ε) and b' = (b − E)·γ/√(Var + ε) + β. An identity is left in its place.
+    ValueError names the first that cannot be folded. After a Linear, inputs must be (N, C): where
+    there are more axes, it works along the last one, and batch normalization along axis 1.
 
     >>> model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).eval()
     >>> fold_batch_norm(model)
     Sequential(
       (0): Linear(in_features=3, out_features=2, bias=True)
-      (1): Identity()
+      (1): Folded()
     )
     """
     folded = copy.deepcopy(model)
@@ -126,8 +128,18 @@ def fold_batch_norm(model: Module) -> Module:
             if problem:
                 raise ValueError(f"{path} cannot be folded: {layer!r} {problem}")
             fold_into(before, layer)
-            setattr(parent, path.rpartition(".")[2], Identity())
+            place = Folded() if isinstance(before, Linear) else Identity()
+            setattr(parent, path.rpartition(".")[2], place)
     return folded
+
+
+class Folded(Identity):
+    """Left in the place of a batch normalization that has been folded into a Linear."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The input; ValueError if its channels are not the features of the Linear."""
+        checks.features_are_channels(input)
+        return input
 
 
 def neighbours(
@@ -136,7 +148,7 @@ def neighbours(
 ) -> Iterator[tuple[str, Module, Any, Module]]:
     """(dotted name, parent, the child before it in a Sequential, child), at all depths."""
     before = None
-    for name, child in module.named_children():
+    for name, child in module._submodules():
         yield prefix + name, module, before, child
         yield from neighbours(child, f"{prefix}{name}.")
         if type(module).forward is Sequential.forward:

@@ -1,12 +1,13 @@
 """[5] Modules: objects that own parameters and buffers, and what can be asked of them.
 
 A module is an ordinary object. Its parameters, buffers and submodules are its attributes, in the
-order in which they were assigned; there is nothing hidden behind `__getattr__`. Names and the keys
-of `state_dict` are PyTorch's.
+order in which they were assigned; there is nothing hidden behind `__getattr__`, and `__setattr__`
+does nothing but refuse. Names and the keys of `state_dict` are PyTorch's.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from textwrap import indent
 from typing import Any, NamedTuple, Self
@@ -80,9 +81,20 @@ class Module:
     forward: Callable[..., Any]
     _forward_hooks: Mapping[RemovableHandle, Hook] = {}  # a module's own are made for its first
     _buffers: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()  # of its tensors, those that a checkpoint may lack
 
     def __init__(self) -> None:
         """Nothing to prepare: a subclass may call it, as PyTorch's must, or not."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """`module.name = value`; TypeError where a parameter or a submodule would vanish by it."""
+        there = vars(self).get(name)
+        for kind in (Parameter, Module):
+            if isinstance(there, kind):
+                checks.stays(type(self).__name__, name, value, kind)
+        if name in self._buffers:
+            checks.stays(type(self).__name__, name, value, Tensor)
+        super().__setattr__(name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward`, and then the hooks."""
@@ -111,12 +123,19 @@ class Module:
             self._buffers = (*self._buffers, name)
         setattr(self, name, tensor)
 
+    def _submodules(self) -> list[tuple[str, Module]]:
+        """The modules among its attributes, each under all of its names."""
+        return [(name, value) for name, value in vars(self).items() if isinstance(value, Module)]
+
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules among its attributes, by the attributes' names."""
-        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
+        """The modules among its attributes, each once, under the first of its names."""
+        first_names: dict[Module, str] = {}
+        for name, child in self._submodules():
+            first_names.setdefault(child, name)
+        return ((name, child) for child, name in first_names.items())
 
     def children(self) -> Iterator[Module]:
-        """The modules among its attributes."""
+        """The modules among its attributes, each once."""
         return (child for _, child in self.named_children())
 
     def modules(self) -> Iterator[Module]:
@@ -138,11 +157,23 @@ class Module:
         """All parameters and buffers, at all depths; a shared one under each of its names."""
         for name, tensor in self._own_tensors():
             yield prefix + name, tensor
-        for name, child in self.named_children():
+        for name, child in self._submodules():
             yield from child._tensors(f"{prefix}{name}.")
 
+    def _optional(self, prefix: str = "") -> Iterator[str]:
+        """The names of all tensors that a checkpoint may lack."""
+        for name in self.optional:
+            yield prefix + name
+        for name, child in self._submodules():
+            yield from child._optional(f"{prefix}{name}.")
+
     def named_parameters(self) -> Named:
-        """Each parameter once, under the first of its names."""
+        """Each parameter once, under the first of its names.
+
+        A warning, if there are modules in a plain list, whose parameters are not found.
+        """
+        for module in self.modules():
+            warn_of_plain_lists(module)
         first_names: dict[Tensor, str] = {}
         for name, tensor in self._tensors():
             if isinstance(tensor, Parameter):
@@ -170,7 +201,8 @@ class Module:
         strict: all names must match. RuntimeError lists every mismatch before anything is changed.
         """
         own = dict(self._tensors())
-        missing = [name for name in own if name not in state_dict]
+        needed = own.keys() - set(self._optional())
+        missing = [name for name in own if name in needed and name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
         arrays = {name: numbers(name, state_dict[name]) for name in own if name in state_dict}
         problems = [f"cannot load {type(self).__name__}:"]
@@ -237,7 +269,7 @@ class Module:
 
     def __repr__(self) -> str:
         """The class with its options; below it, its children."""
-        lines = [f"({name}): {child!r}" for name, child in self.named_children()]
+        lines = [f"({name}): {child!r}" for name, child in self._submodules()]
         if not lines:
             return f"{type(self).__name__}({self.extra_repr()})"
         inside = "\n".join(filter(None, [self.extra_repr(), *lines]))
@@ -262,7 +294,71 @@ def clear_grads(parameters: Iterable[Tensor], set_to_none: bool) -> None:
             parameter.grad = wrap(np.zeros_like(parameter.grad.data))
 
 
-class Sequential(Module):
+def warn_of_plain_lists(module: Module) -> None:
+    """A warning for each attribute that holds modules in a plain list, tuple or dict."""
+    for name, value in vars(module).items():
+        parts = value.values() if isinstance(value, dict) else value
+        plain = isinstance(value, list | tuple | dict)
+        if plain and any(isinstance(part, Module) for part in parts):
+            warnings.warn(
+                f"{type(module).__name__}.{name} is a plain {type(value).__name__}: the modules in "
+                "it are not found, trained or saved. Use nn.ModuleList",
+                stacklevel=4,
+            )
+
+
+class Numbered(Module):
+    """What ModuleList and Sequential have in common: submodules by number."""
+
+    def append(self, module: Module) -> Self:
+        """One more at the end; returns self."""
+        names = vars(self)
+        number = len(self)
+        while str(number) in names:  # a slice of a Sequential keeps the names of the whole
+            number += 1
+        setattr(self, str(number), checks.module(type(self).__name__, number, module, Module))
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Several more at the end; returns self."""
+        for module in list(modules):
+            self.append(module)
+        return self
+
+    def __len__(self) -> int:
+        """The number of modules; one that is used twice counts twice."""
+        return len(self._submodules())
+
+    def __iter__(self) -> Iterator[Module]:
+        """One after the other."""
+        return (module for _, module in self._submodules())
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        """Another module in the place of one of them."""
+        name, _ = self._submodules()[index]
+        setattr(self, name, module)
+
+
+class ModuleList(Numbered):
+    """Modules in a list, so that they are found, trained and saved.
+
+    What is done with them, the `forward` of the module that has the list says.
+
+    >>> blocks = nn.ModuleList([nn.Linear(2, 2) for _ in range(3)])
+    >>> len(blocks), len(list(blocks.parameters()))
+    (3, 6)
+    """
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        self.extend(modules)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        """One of the modules, or several as a ModuleList of their own."""
+        chosen = list(self)[index]
+        return ModuleList(chosen) if isinstance(chosen, list) else chosen
+
+
+class Sequential(Numbered):
     """Modules applied one after the other; `model[0]` is the first, `model[:2]` the first two.
 
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
@@ -271,22 +367,19 @@ class Sequential(Module):
     """
 
     def __init__(self, *modules: Module) -> None:
-        for i, module in enumerate(modules):
-            if not isinstance(module, Module):
-                raise TypeError(f"Sequential takes modules; argument {i} is {module!r}")
-            setattr(self, str(i), module)
+        self.extend(modules)
 
     def forward(self, input: Any) -> Any:
         """The first module's output is the second one's input, and so on."""
-        for module in self.children():
+        for module in self:
             input = module(input)
         return input
 
-    def __len__(self) -> int:
-        """The number of modules."""
-        return len(list(self.children()))
-
-    def __getitem__(self, index: int | slice) -> Module:
-        """One of the modules, or several as a Sequential of their own."""
-        chosen = list(self.children())[index]
-        return Sequential(*chosen) if isinstance(chosen, list) else chosen
+    def __getitem__(self, index: int | slice) -> Any:
+        """One of the modules, or several as a Sequential of their own, under their names here."""
+        if not isinstance(index, slice):
+            return list(self)[index]
+        chosen = Sequential()
+        for name, module in self._submodules()[index]:
+            setattr(chosen, name, module)
+        return chosen

@@ -56,7 +56,7 @@ def wrap(array: Array) -> Tensor:
     out = Tensor.__new__(Tensor)  # not Tensor(array), which would check it and copy it
     out.data = np.asarray(array)  # a sum of NumPy's over all axes is a scalar, not an array
     out.version = Version()
-    out.grad = out.grad_fn = None
+    out._grad = out.grad_fn = None
     out._requires_grad = False
     return out
 
@@ -182,7 +182,7 @@ class Tensor:
     tensor([2., 4., 6.])
     """
 
-    __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "grad_fn", "version")
+    __slots__ = ("__weakref__", "_grad", "_requires_grad", "data", "grad_fn", "version")
     __array_ufunc__ = None  # ndarray + Tensor is left to Tensor.__radd__
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
@@ -193,7 +193,7 @@ class Tensor:
             dtype = float32 if chosen_by_numpy and array.dtype == float64 else array.dtype
         self.data: Array = np.array(array, checks.supported_dtype(dtype))
         self.version = Version()
-        self.grad: Tensor | None = None
+        self._grad: Tensor | None = None
         self.grad_fn: Node | None = None
         self.requires_grad = requires_grad
 
@@ -208,6 +208,17 @@ class Tensor:
     def requires_grad(self, value: bool) -> None:
         checks.may_require_grad(self, value)
         self._requires_grad = value
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward` has left here, of the shape and dtype of the tensor."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            checks.is_gradient(self, value)
+        self._grad = value
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set `requires_grad`; returns self."""
@@ -317,7 +328,7 @@ class Tensor:
         state: tuple[Any, dict[str, Any]] = super().__getstate__()  # type: ignore[assignment]
         attributes, slots = state
         if self.grad is not None and self.grad.grad_fn is not None:
-            slots["grad"] = None  # a copy of the gradient would need one of its graph
+            slots["_grad"] = None  # a copy of the gradient would need one of its graph
         return attributes, slots
 
     # --- the graph --------------------------------------------------------------------------------

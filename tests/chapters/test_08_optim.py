@@ -219,7 +219,7 @@ def test_zero_grad_forgets_every_gradient(set_to_none):
     opt.zero_grad(set_to_none=set_to_none)
     found = [None if t.grad is None else t.grad.tolist() for t in (p, q, r)]
     assert found == ([None] * 3 if set_to_none else [0, [0, 0], None])
-    q.grad = tg.ones(2)
+    q.grad = tg.ones(2, dtype=q.dtype)
     opt.zero_grad()
     assert q.grad is None
 

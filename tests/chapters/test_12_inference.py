@@ -349,3 +349,16 @@ def test_what_cannot_be_folded_is_named_by_its_whole_path():
     model = nn.Sequential(nn.Sequential(nn.Linear(2, 2), inner)).eval()
     with pytest.raises(ValueError, match=r"^0\.1\.1 cannot be folded: BatchNorm1d"):
         tg.fold_batch_norm(model)
+
+
+@pytest.mark.parametrize("features", [5, 7])
+def test_a_linear_on_more_axes_is_folded_for_two_axes_only(features):
+    """(N, L, C): the Linear works on C, batch normalization on L, which may be as long."""
+    model = nn.Sequential(nn.Linear(features, 5), nn.BatchNorm1d(5))
+    for _ in range(3):
+        model(tg.randn(6, 5, features))
+    folded = tg.fold_batch_norm(model.eval())
+    with pytest.raises(ValueError, match=r"takes \(N, C\), not \(6, 5, 5\)"):
+        folded(tg.randn(6, 5, features))
+    x = tg.randn(6, features)
+    assert_close(folded(x), model(x), 1e-5)

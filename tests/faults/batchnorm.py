@@ -140,6 +140,15 @@ FAULTS = {
         ),
         "counts-in-eval": ("self.training", "True", 1),
         "counts-empty": ("input.numel() > 0", "True"),
+        "keeps-when-switched-off": ("self.track_running_stats or not self.training", "True"),
+        "switched-off-evaluates-by-the-batch": (
+            "self.track_running_stats or not self.training",
+            "self.track_running_stats",
+        ),
+        "counts-when-switched-off": (
+            "self.training and keeps and input.numel() > 0",
+            "self.training and input.numel() > 0",
+        ),
         "counts-twice": (
             "self.num_batches_tracked.data += 1",
             "self.num_batches_tracked.data += 2",

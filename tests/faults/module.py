@@ -48,7 +48,25 @@ FAULTS = {
         "buffer-twice": ("name not in self._buffers", "True"),
         "buffers-in-reverse": ("(*self._buffers, name)", "(name, *self._buffers)"),
     },
+    "Module.__setattr__": {
+        "parameter-replaced-by-a-tensor": (
+            "checks.stays(type(self).__name__, name, value, kind)",
+            "pass",
+        ),
+        "module-replaced-by-anything": ("(Parameter, Module)", "(Parameter,)"),
+        "buffer-replaced-by-anything": ("name in self._buffers", "False"),
+    },
+    "Module._optional": {
+        "optional-of-children-only": ("prefix + name", "''"),
+        "optional-without-children": ("self._submodules()", "[]"),
+    },
     "Module.named_children": {
+        "child-under-its-last-name": (
+            "first_names.setdefault(child, name)",
+            "first_names.update({child: name})",
+        )
+    },
+    "Module._submodules": {
         "children-in-reverse": ("vars(self).items()", "reversed(vars(self).items())"),
     },
     "Module.modules": {
@@ -154,21 +172,36 @@ FAULTS = {
             "parameter.grad.data = np.ones_like(parameter.grad.data)",
         ),
     },
-    "Sequential.__init__": {
-        "functions-as-modules": ("not isinstance(module, Module)", "False"),
+    "warn_of_plain_lists": {
+        "dicts-not-seen": ("list | tuple | dict", "list | tuple"),
+        "lists-of-anything-warned-of": ("isinstance(part, Module)", "True"),
+    },
+    "Numbered.append": {
+        "functions-as-modules": (
+            "checks.module(type(self).__name__, number, module, Module)",
+            "module",
+        ),
+        "appended-over-another": ("str(number) in names", "False"),
+    },
+    "Numbered.extend": {"extended-by-itself": ("list(modules)", "modules")},
+    "Numbered.__setitem__": {
+        "set-under-a-new-name": (
+            "setattr(self, name, module)",
+            "setattr(self, str(index), module)",
+        ),
+    },
+    "ModuleList.__getitem__": {
+        "slice-of-modules-is-a-list": (
+            "ModuleList(chosen) if isinstance(chosen, list) else chosen",
+            "chosen",
+        ),
     },
     "Sequential.forward": {
         "last-module-only": ("input = module(input)", "output = module(input)"),
     },
-    "Sequential.__len__": {"length-of-all-modules": ("self.children()", "self.modules()")},
+    "Numbered.__len__": {"length-of-children": ("self._submodules()", "list(self.children())")},
     "Sequential.__getitem__": {
-        "modules-from-the-end": (
-            "list(self.children())[index]",
-            "list(self.children())[::-1][index]",
-        ),
-        "slice-is-a-list": (
-            "Sequential(*chosen) if isinstance(chosen, list) else chosen",
-            "chosen",
-        ),
+        "modules-from-the-end": ("list(self)[index]", "list(self)[::-1][index]"),
+        "slice-renumbered": ("setattr(chosen, name, module)", "chosen.append(module)"),
     },
 }

@@ -1,6 +1,6 @@
 """Faults of optim/sgd.py: signs, orders, whose memory is changed."""
 
-STEP = "p.data -= self.direction(p, p.grad.data, group) * lr"
+STEP = "p.data -= self.direction(p, g.data, group) * lr"
 
 FAULTS = {
     "SGD.__init__": {
@@ -29,13 +29,14 @@ FAULTS = {
     },
     "SGD.step": {
         "ascends": (STEP, STEP.replace("-=", "+=")),
-        "rebinds": (STEP, "p.data = p.data - self.direction(p, p.grad.data, group) * lr"),
+        "rebinds": (STEP, "p.data = p.data - self.direction(p, g.data, group) * lr"),
         "rate-promotes": ("float(group['lr'])", "group['lr']"),
         "rate-of-all-groups": ("float(group['lr'])", "float(self.defaults['lr'])"),
         "closure-unrecorded": ("grad_mode(True)", "grad_mode(False)"),
         "closure-not-called": ("None if closure is None else grad_mode(True)(closure)()", "None"),
         "closure-value": ("return loss", "return None"),
-        "step-without-gradient": ("p.grad is not None", "True"),
+        "step-without-gradient": ("g is not None", "True"),
+        "step-unnoticed": ("p.version.number += 1", "pass"),
         "first-group-only": ("self.param_groups", "self.param_groups[:1]"),
         "closure-called-twice": (
             "grad_mode(True)(closure)()",

@@ -185,6 +185,8 @@ TABLE = {
     "nn.MaxPool2d": Row(left_out="ceil_mode return_indices"),
     "nn.MaxPool2d.forward": Row(),
     "nn.Module": Row(documented=""),
+    "nn.ModuleList": Row(defaults="modules"),
+    "nn.Module.optional": Row(None, says="which of its tensors a checkpoint may lack"),
     "nn.Module.apply": Row(),
     "nn.Module.buffers": Row(left_out="recurse"),
     "nn.Module.children": Row(),

@@ -4,7 +4,7 @@ from ..batchnorm import BatchNorm1d, BatchNorm2d
 from ..conv import AvgPool2d, Conv2d, MaxPool2d
 from ..layers import Dropout, Flatten, Identity, Linear, ReLU, Sigmoid, Tanh
 from ..losses import CrossEntropyLoss, LogSoftmax, MSELoss, Softmax
-from ..module import Module, Parameter, Sequential
+from ..module import Module, ModuleList, Parameter, Sequential
 from . import functional
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "MSELoss",
     "MaxPool2d",
     "Module",
+    "ModuleList",
     "Parameter",
     "ReLU",
     "Sequential",

@@ -63,8 +63,9 @@ class SGD(Optimizer):
         for group in self.param_groups:
             lr = float(group["lr"])  # a NumPy number would make float64 of float32
             for p in group["params"]:
-                if p.grad is not None:
-                    p.data -= self.direction(p, p.grad.data, group) * lr
+                g = p.grad
+                if g is not None:
+                    p.data -= self.direction(p, g.data, group) * lr
                     p.version.number += 1
         return loss
 
