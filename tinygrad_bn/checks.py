@@ -8,6 +8,7 @@ ValueError is for values, TypeError for types, IndexError for axes, RuntimeError
 """
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -35,12 +36,48 @@ def supported_dtype(dtype: Any) -> DType:
     raise TypeError(f"dtype {found}: convert to float32, float64, int64 or bool (with .astype)")
 
 
+def holds_float64(data: Any) -> bool:
+    """Whether among nested lists there are float64 numbers of NumPy's, which keep their dtype."""
+    if not isinstance(data, list | tuple):
+        return bool(getattr(data, "dtype", float32) == float64)  # None would stand for float64
+    types = set(map(type, data))
+    if types <= {int, float, bool}:
+        return False
+    return any(holds_float64(part) for part in data)
+
+
+def only_cpu(device: Any) -> None:
+    """ValueError for any device but the processor, which need not be given."""
+    if device is not None and str(device) not in ("cpu", "cpu:0"):
+        raise ValueError(f"device {device!r}: CPU only: leave it out, or give 'cpu'")
+
+
+def dtype_to(args: tuple[Any, ...], dtype: Any, device: Any) -> Any:
+    """The dtype that `to(...)` was given, among a device, another tensor, or by name; or None."""
+    for value in args:
+        if hasattr(value, "grad_fn"):
+            dtype = value.dtype
+        elif isinstance(value, str) and value not in np.sctypeDict:
+            device = value
+        else:
+            dtype = value
+    only_cpu(device)
+    return dtype
+
+
 def number_dtype(value: Any) -> DType:
     """The dtype that a Python number stands for; TypeError for anything else."""
     for kind, dtype in ((bool, bool_), (int, int64), (float, float32)):
         if isinstance(value, kind):
             return dtype
     raise TypeError(f"cannot combine a tensor with {type(value).__name__} {value!r}")
+
+
+def no_bools(*operands: Any) -> None:
+    """TypeError if an operand of a subtraction is True, False or of bools, as in PyTorch."""
+    for operand in operands:
+        if isinstance(operand, bool) or getattr(operand, "dtype", None) == bool_:
+            raise TypeError("-: bools are not subtracted: convert them first, as with .float()")
 
 
 def one_float_dtype(function: str, **tensors: Given) -> None:
@@ -65,6 +102,14 @@ def may_require_grad(tensor: Given, value: bool) -> None:
         raise RuntimeError(f"{tensor.dtype} cannot require a gradient: use .float()")
     if not value and tensor.grad_fn is not None:
         raise RuntimeError("requires_grad can be switched off on leaves only; use .detach()")
+
+
+def can_be_an_index(tensor: Given) -> None:
+    """TypeError unless it is a single integer, or bool."""
+    if tensor.data.size != 1 or tensor.data.dtype.kind == "f":
+        raise TypeError(
+            f"only a single integer can be an index, not {tensor.dtype} of shape {tensor.shape}"
+        )
 
 
 def is_gradient(tensor: Given, value: Given) -> None:
@@ -111,6 +156,42 @@ def one_of(*choices: str, **values: str) -> None:
             raise ValueError(f"{name} must be {', '.join(others)} or {last}, not {value!r}")
 
 
+def integer(name: str, value: Any) -> int:
+    """`value` as an int of Python's; TypeError for True, for 1.0, and for what is no number."""
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    found: int = operator.index(value)
+    return found
+
+
+def flag(**values: Any) -> None:
+    """TypeError unless all are True or False."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise TypeError(
+                f"{name} must be True or False, not {value!r} (several dims are one tuple)"
+            )
+
+
+def bound(name: str, value: Any) -> None:
+    """TypeError unless a bound of `clamp` is a number or None."""
+    if not isinstance(value, int | float | np.number | None):
+        raise TypeError(
+            f"clamp: {name} must be a number, not {type(value).__name__}: where() takes tensors"
+        )
+
+
+def steps(start: Any, end: Any, step: Any) -> None:
+    """TypeError or ValueError unless `arange` can go from start to end in steps."""
+    for name, value in (("start", start), ("end", end), ("step", step)):
+        if not isinstance(value, int | float):
+            raise TypeError(f"arange: {name} must be a number, not {value!r}")
+        if not math.isfinite(value):
+            raise ValueError(f"arange: {name} must be finite, not {value}")
+    if step == 0 or (end - start) * step < 0:
+        raise ValueError(f"arange: steps of {step} do not lead from {start} to {end}")
+
+
 def single_number(function: str, value: Any) -> Any:
     """`value`, if it is one number; ValueError if it has axes."""
     if getattr(value, "ndim", 0) > 0:
@@ -134,19 +215,18 @@ def one_for_each(groups: Sequence[Any], value: PerGroup) -> list[float]:
 
 def axis(dim: Any, ndim: int) -> int:
     """`dim` as a non-negative axis; a tensor without axes is treated as if it had one."""
-    if isinstance(dim, tuple | list):
-        raise TypeError(f"a single dim is needed, not {dim}")
+    place = integer("dim", dim)
     existing = max(ndim, 1)
-    if not -existing <= dim < existing:
+    if not -existing <= place < existing:
         raise IndexError(f"dim {dim} is out of range for a tensor of {ndim} dimensions")
-    return int(dim) % existing
+    return place % existing
 
 
 def axes(dim: Any, ndim: int) -> Shape:
     """`dim`, an axis or several (None for all), as non-negative axes."""
     if dim is None:
         return tuple(range(ndim))
-    dims = [dim] if isinstance(dim, int | np.integer) else dim
+    dims = dim if isinstance(dim, tuple | list) else [dim]
     found = tuple([axis(one, ndim) for one in dims])
     if len(set(found)) != len(found):
         raise ValueError(f"dim {dim} names an axis twice")
@@ -165,10 +245,21 @@ def every_axis(function: str, dims: Shape, ndim: int) -> Shape:
     return axes(dims, ndim)
 
 
-def sizes(shape: tuple[Any, ...]) -> Shape:
-    """Sizes given as `f(2, 3)` or as `f((2, 3))`."""
-    in_brackets = len(shape) == 1 and isinstance(shape[0], tuple | list)
-    return tuple(shape[0]) if in_brackets else shape
+def integers(name: str, given: tuple[Any, ...]) -> Shape:
+    """Integers given as `f(2, 3)` or as `f((2, 3))`."""
+    in_brackets = len(given) == 1 and isinstance(given[0], tuple | list)
+    values = tuple(given[0]) if in_brackets else given
+    if set(map(type, values)) <= {int}:  # the usual case: nothing to do
+        return values
+    return tuple([integer(name, value) for value in values])
+
+
+def sizes(given: tuple[Any, ...], least: int = 0) -> Shape:
+    """Sizes, each at least 0, or -1 where it stands for what is there; else ValueError."""
+    found = integers("a size", given)
+    if min(found, default=0) < least:
+        raise ValueError(f"sizes must be >= {least}, not {found}")
+    return found
 
 
 def expanded_shape(wanted: Shape, shape: Shape) -> Shape:
@@ -203,12 +294,27 @@ def condition(mask: Any) -> Array:
 
 
 def joinable(tensors: Sequence[Any], kind: type) -> None:
-    """For `cat`: ValueError without any, TypeError if something else is among them."""
+    """For `cat` and `stack`: ValueError without any, TypeError if something else is among them."""
     if len(tensors) == 0:
         raise ValueError("at least one tensor is needed")
     for tensor in tensors:
         if not isinstance(tensor, kind):
             raise TypeError(f"only tensors can be joined, not {type(tensor).__name__}")
+
+
+def joined_shapes(tensors: Sequence[Given], axis: int) -> None:
+    """ValueError unless the shapes differ in one axis only."""
+    first = tensors[0].shape
+    for tensor in tensors:
+        others = (*tensor.shape[:axis], *first[axis : axis + 1], *tensor.shape[axis + 1 :])
+        if others != first:
+            raise ValueError(f"cat: {first} and {tensor.shape} differ in more than dim {axis}")
+
+
+def equal_shapes(tensors: Sequence[Given]) -> None:
+    """ValueError unless all are of one shape."""
+    if len({tensor.shape for tensor in tensors}) > 1:
+        raise ValueError(f"stack() needs equal shapes, not {[t.shape for t in tensors]}")
 
 
 def matmul_shapes(a: Array, b: Array) -> None:
@@ -308,13 +414,14 @@ def images(function: str, input: Given, **others: Given) -> None:
 def conv2d(input: Given, weight: Given, bias: Given, groups: int) -> None:
     """Images (N, C, H, W), kernels (O, C/groups, KH, KW) and a bias (O,), of one dtype."""
     images("conv2d", input, weight=weight, bias=bias)
+    positive_integers(groups=groups)
     if weight.ndim != 4:
         raise ValueError(f"conv2d: kernels are (O, C/groups, KH, KW), not {weight.shape}")
     channels, outputs = input.shape[1], len(weight)
     given = f"conv2d: {channels} channels do not fit {weight.shape}, {groups=}"
     if channels != weight.shape[1] * groups:
         raise ValueError(f"{given}: weight.shape[1] must be channels / groups")
-    if min(groups, channels, outputs) < 1:
+    if min(channels, outputs) < 1:
         raise ValueError(f"{given}: none of them may be 0")
     if outputs % groups:
         raise ValueError(f"{given}: weight.shape[0] must be a multiple of groups")

@@ -93,7 +93,7 @@ def conv2d(
     tensor([[[[2., 2.],
               [2., 2.]]]])
     """
-    if input.ndim == 3 and weight.ndim == 4:
+    if input.ndim == 3:
         batch = input.unsqueeze(0)
         return conv2d(batch, weight, bias, stride, padding, dilation, groups).squeeze(0)
     checks.conv2d(input, weight, bias, groups)

@@ -89,11 +89,10 @@ def average_over(layer: BatchNorm, model: Module, inputs: list[Any]) -> None:
             mean, var = layer.running_mean.clone(), layer.running_var.clone()
             found.append((output.numel(), mean, var))
 
-    momentum = layer.momentum
     layer.momentum = 1.0  # so that the running statistics are those of the batch just seen
     layer.train().reset_running_stats()
     watched([layer], model, inputs, note)
-    layer.eval().momentum = momentum
+    layer.eval()
     if found and layer.running_mean is not None and layer.running_var is not None:
         counts, means, variances = zip(*found, strict=True)
         layer.running_mean.copy_(np.average(means, 0, counts))

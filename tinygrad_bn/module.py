@@ -244,13 +244,23 @@ class Module:
         fn(self)
         return self
 
-    def to(self, dtype: Any) -> Self:
-        """Every floating-point parameter and buffer, and its gradient, in another dtype."""
+    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Self:
+        """Every floating-point parameter and buffer, and its gradient, in another dtype.
+
+        A device may be given as in PyTorch: `to("cpu")` changes nothing, others are refused.
+        """
+        dtype = checks.dtype_to(args, dtype, device)
+        if dtype is None:
+            return self
         checks.module_dtype(dtype)
         for _, value in self._tensors():
             for tensor in (value, value.grad):
                 if tensor is not None and tensor.is_floating_point():
                     tensor.data = tensor.data.astype(dtype, copy=False)
+        return self
+
+    def cpu(self) -> Self:
+        """Itself: there is no other device."""
         return self
 
     def float(self) -> Self:

@@ -155,7 +155,27 @@ def as_tensor(value: Operand) -> Tensor:
 def compared(compare: np.ufunc, a: Tensor, b: Operand) -> Tensor:
     """A bool tensor; there is nothing to differentiate."""
     a, b = operands(a, b)
-    return wrap(compare(a.data, b.data))
+    return wrap(combined(compare.__name__, compare, a, b))
+
+
+def is_comparable(value: Any) -> bool:
+    """Whether == compares it element by element: Python decides about anything else."""
+    return isinstance(value, Tensor | np.ndarray | np.generic | int | float)
+
+
+def default_dtype(dtype: DType, data: Any) -> DType:
+    """Of Python's numbers: float32 and int64 on every platform."""
+    if dtype.kind == "f":
+        return float64 if checks.holds_float64(data) else float32
+    return int64 if dtype.kind == "i" else dtype
+
+
+def combined(name: str, ufunc: np.ufunc, a: Tensor, b: Tensor) -> Any:
+    """ufunc(a, b) on the arrays; ValueError if they cannot be broadcast."""
+    try:
+        return ufunc(a.data, b.data)
+    except ValueError:
+        raise ValueError(f"{name}: {a.shape} and {b.shape} cannot be broadcast") from None
 
 
 class MinMax(NamedTuple):
@@ -189,8 +209,9 @@ class Tensor:
         source = data.data if isinstance(data, Tensor) else data
         array = np.asarray(source)
         if dtype is None:
-            chosen_by_numpy = not isinstance(source, np.ndarray | np.generic)
-            dtype = float32 if chosen_by_numpy and array.dtype == float64 else array.dtype
+            dtype = array.dtype
+            if not isinstance(source, np.ndarray | np.generic):  # chosen by NumPy
+                dtype = default_dtype(dtype, source)
         self.data: Array = np.array(array, checks.supported_dtype(dtype))
         self.version = Version()
         self._grad: Tensor | None = None
@@ -245,6 +266,11 @@ class Tensor:
         """The number of axes."""
         return self.data.ndim
 
+    @property
+    def device(self) -> str:
+        """Always "cpu"."""
+        return "cpu"
+
     def dim(self) -> int:
         """The number of axes."""
         return self.data.ndim
@@ -286,6 +312,11 @@ class Tensor:
     def __bool__(self) -> bool:
         """Of a single number."""
         return bool(self.item())
+
+    def __index__(self) -> int:
+        """What `names[label]` calls: of a single integer."""
+        checks.can_be_an_index(self)
+        return int(self.item())
 
     def __int__(self) -> int:
         """Of a single number."""
@@ -361,9 +392,13 @@ class Tensor:
             (self, lambda g, y: g),
         )
 
-    def to(self, dtype: Any) -> Tensor:
-        """In another dtype; the gradient comes back in this one."""
-        dtype = checks.supported_dtype(dtype)
+    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
+        """In another dtype, or that of another tensor; the gradient comes back in this one.
+
+        A device may be given as in PyTorch: `to("cpu")` changes nothing, others are refused.
+        """
+        dtype = checks.dtype_to(args, dtype, device)
+        dtype = self.dtype if dtype is None else checks.supported_dtype(dtype)
         if dtype is self.data.dtype:
             return self
         data = self.data.astype(dtype)
@@ -375,6 +410,10 @@ class Tensor:
             (self, lambda g, y: g.to(self.dtype)),
             dtype=dtype,
         )
+
+    def cpu(self) -> Tensor:
+        """Itself: there is no other device."""
+        return self
 
     def float(self) -> Tensor:
         """In float32."""
@@ -457,7 +496,12 @@ class Tensor:
         """Limited to [min, max], either of which may be left out; derivative 1 on the border."""
         if min is None and max is None:
             raise ValueError("clamp() needs min, max or both")
-        x, _ = operands(self, min if max is None else max)
+        checks.bound("min", min)
+        checks.bound("max", max)
+        x = self
+        for bound in (min, max):
+            if bound is not None:
+                x, _ = operands(x, bound)
         y = np.clip(x.data, min, max).astype(x.dtype, copy=False)
         return record(
             "clamp",
@@ -471,6 +515,7 @@ class Tensor:
 
     def __neg__(self) -> Tensor:
         """−x."""
+        checks.no_bools(self)
         return record(
             "neg",
             -self.data,
@@ -486,17 +531,18 @@ class Tensor:
         a, b = operands(self, other)
         return record(
             "add",
-            a.data + b.data,
+            combined("+", np.add, a, b),
             (a, lambda g, y: g),
             (b, lambda g, y: g),
         )
 
     def __sub__(self, other: Operand) -> Tensor:
         """a − b."""
+        checks.no_bools(self, other)
         a, b = operands(self, other)
         return record(
             "sub",
-            a.data - b.data,
+            combined("-", np.subtract, a, b),
             (a, lambda g, y: g),
             (b, lambda g, y: -g),
         )
@@ -506,7 +552,7 @@ class Tensor:
         a, b = operands(self, other)
         return record(
             "mul",
-            a.data * b.data,
+            combined("*", np.multiply, a, b),
             (a, lambda g, y: g * b, b),
             (b, lambda g, y: g * a, a),
         )
@@ -516,7 +562,7 @@ class Tensor:
         a, b = operands(self, other, least=float32)
         return record(
             "div",
-            a.data / b.data,
+            combined("/", np.true_divide, a, b),
             (a, lambda g, y: g / b, b),
             (b, lambda g, y: -g * y / b, b, OUTPUT),
         )
@@ -535,13 +581,14 @@ class Tensor:
 
         return record(
             "pow",
-            a.data**b.data,
+            combined("**", np.power, a, b),
             (a, by_a, a, b),
             (b, by_b, a, b, OUTPUT),
         )
 
     def __rsub__(self, other: Operand) -> Tensor:
         """What `2 - x` calls."""
+        checks.no_bools(self, other)
         return operands(self, other)[1] - self
 
     __radd__, __rmul__ = __add__, __mul__  # what `2 + x` and `2 * x` call
@@ -662,17 +709,18 @@ class Tensor:
         return compared(np.greater_equal, self, other)
 
     def __eq__(self, other: Operand) -> Any:
-        """a = b; False beside None."""
-        return NotImplemented if other is None else compared(np.equal, self, other)
+        """a = b, element by element; False beside what is no number, array or tensor."""
+        return compared(np.equal, self, other) if is_comparable(other) else NotImplemented
 
     def __ne__(self, other: Operand) -> Any:
-        """a ≠ b; True beside None."""
-        return NotImplemented if other is None else compared(np.not_equal, self, other)
+        """a ≠ b, element by element; True beside what is no number, array or tensor."""
+        return compared(np.not_equal, self, other) if is_comparable(other) else NotImplemented
 
     # --- reductions over `dim`: an axis, several, or None for all ---------------------------------
 
     def sum(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
         """Σ x."""
+        checks.flag(keepdim=keepdim)
         axes = checks.reduced_axes(dim, self.ndim)
         return record(
             "sum",
@@ -685,6 +733,7 @@ class Tensor:
     def mean(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
         """Σ x / n."""
         checks.one_float_dtype("mean", input=self)
+        checks.flag(keepdim=keepdim)
         axes = checks.reduced_axes(dim, self.ndim)
         total = kernels.sum_over(self.data, axes, keepdim)
         n = self.numel() // max(total.size, 1)  # elements that go into one mean
@@ -698,6 +747,9 @@ class Tensor:
 
     def var(self, dim: Dim = None, correction: int = 1, keepdim: bool = False) -> Tensor:
         """Σ(x − mean)² / (n − correction): 1 for an unbiased estimate, 0 for the mean square."""
+        if isinstance(dim, bool):
+            raise TypeError(f"var({dim}): for PyTorch's unbiased={dim} give correction={int(dim)}")
+        checks.flag(keepdim=keepdim)
         mean = self.mean(dim, keepdim=True)
         n = self.numel() // max(mean.numel(), 1)
         centred = self - mean
@@ -708,6 +760,7 @@ class Tensor:
 
         Over all elements, equal maxima share the gradient; along an axis the first one takes it.
         """
+        checks.flag(keepdim=keepdim)
         checks.has_elements("max", self, dim)
         if dim is None:
             return extreme_of_all("max", self, np.argmax)
@@ -715,6 +768,7 @@ class Tensor:
 
     def min(self, dim: int | None = None, keepdim: bool = False) -> Any:
         """The smallest element; with `dim`, a pair (values, indices) along that axis."""
+        checks.flag(keepdim=keepdim)
         checks.has_elements("min", self, dim)
         if dim is None:
             return extreme_of_all("min", self, np.argmin)
@@ -722,15 +776,23 @@ class Tensor:
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Where the (first) maximum is: along `dim`, or in the flattened tensor."""
+        checks.flag(keepdim=keepdim)
         checks.has_elements("argmax", self, dim)
         axis = None if dim is None else checks.axis(dim, self.ndim)
-        return wrap(np.argmax(self.data, axis, keepdims=keepdim))
+        index = np.argmax(self.data, axis, keepdims=keepdim)
+        return wrap(np.asarray(index, int64))
 
     # --- shapes -----------------------------------------------------------------------------------
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements, row by row, in another shape; one size may be -1."""
-        y = self.data.reshape(checks.sizes(shape))
+        sizes = checks.sizes(shape, least=-1)
+        try:
+            y = self.data.reshape(sizes)
+        except ValueError:
+            raise ValueError(
+                f"reshape: {sizes} does not hold the {self.numel()} elements of {self.shape}"
+            ) from None
         view = record(
             "reshape",
             y,
@@ -739,9 +801,13 @@ class Tensor:
         )
         return sharing(view, self)
 
+    def view(self, *shape: Any) -> Tensor:
+        """The same as `reshape`: where memory has another order, it is copied, not refused."""
+        return self.reshape(*shape)
+
     def permute(self, *dims: Any) -> Tensor:
         """The axes in another order."""
-        axes = checks.every_axis("permute", checks.sizes(dims), self.ndim)
+        axes = checks.every_axis("permute", checks.integers("dim", dims), self.ndim)
         back = np.argsort(axes).tolist()
         view = record(
             "permute",
@@ -795,7 +861,7 @@ class Tensor:
 
     def expand(self, *shape: Any) -> Tensor:
         """Repeated along axes of size 1 (and new leading ones) to `shape`; -1 keeps a size."""
-        sizes = checks.expanded_shape(checks.sizes(shape), self.shape)
+        sizes = checks.expanded_shape(checks.sizes(shape, least=-1), self.shape)
         view = record(
             "expand",
             np.broadcast_to(self.data, sizes),
@@ -886,7 +952,7 @@ def extreme_along(x: Tensor, arg: Callable[..., Any], dim: int, keepdim: bool) -
     index = arg(x.data, axis=axis, keepdims=True)
     place = list(np.indices(index.shape, sparse=True))  # of each result; along `axis`, its index
     place[axis] = index
-    found = MinMax(x[tuple(place)], wrap(index))
+    found = MinMax(x[tuple(place)], wrap(index.astype(int64, copy=False)))
     return found if keepdim else MinMax(*[part.squeeze(axis) for part in found])
 
 
@@ -905,7 +971,11 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
         b, a = operands(other, input)
     else:
         a, b = operands(as_tensor(input), other)
-    y = np.where(mask, a.data, b.data)
+    try:
+        y = np.where(mask, a.data, b.data)
+    except ValueError:
+        shapes = f"{mask.shape}, {a.shape} and {b.shape}"
+        raise ValueError(f"where: {shapes} cannot be broadcast") from None
     mask = np.broadcast_to(mask, y.shape)
     return record(
         "where",
@@ -924,6 +994,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """
     checks.joinable(tensors, Tensor)
     axis = checks.axis(dim, tensors[0].ndim)
+    checks.joined_shapes(tensors, axis)
     dtype = max([t.dtype for t in tensors], key=RANK.__getitem__)
     tensors = [t.to(dtype) for t in tensors]
     parts = []
@@ -952,48 +1023,54 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     tensor([[1., 1.],
             [0., 0.]])
     """
-    if len({t.shape for t in tensors}) > 1:
-        raise ValueError(f"stack() needs equal shapes, not {[t.shape for t in tensors]}")
+    checks.joinable(tensors, Tensor)
+    checks.equal_shapes(tensors)
     return cat([t.unsqueeze(dim) for t in tensors], dim)
 
 
 # --- tensors from nothing -------------------------------------------------------------------------
 
 
-def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor holding a copy of `data`: a number, nested lists, or an array.
 
     >>> tensor([[1, 2], [3, 4]])
     tensor([[1, 2],
             [3, 4]])
     """
+    checks.only_cpu(device)
     return Tensor(data, requires_grad, dtype)
 
 
-def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of size (2, 3) for `zeros(2, 3)` or `zeros((2, 3))`; float32 by default.
 
     >>> zeros(2)
     tensor([0., 0.])
     """
+    checks.only_cpu(device)
     return Tensor(np.zeros(checks.sizes(size), dtype or float32), requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones, of a size as in `zeros`.
 
     >>> ones(1, 2)
     tensor([[1., 1.]])
     """
+    checks.only_cpu(device)
     return Tensor(np.ones(checks.sizes(size), dtype or float32), requires_grad)
 
 
-def randn(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Drawn from the normal distribution of mean 0 and variance 1; of a size as in `zeros`.
 
     >>> randn(2, 3).shape
     (2, 3)
     """
+    checks.only_cpu(device)
     numbers = generator.standard_normal(checks.sizes(size), dtype or float32)
     return Tensor(numbers, requires_grad)
 
@@ -1004,6 +1081,7 @@ def arange(
     step: float = 1,
     *,
     dtype: Any = None,
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """start, start + step, … below `end`; `arange(n)` counts from 0. int64 if all are integers.
@@ -1013,10 +1091,12 @@ def arange(
     >>> arange(1, 2, 0.5)
     tensor([1.0000, 1.5000])
     """
+    checks.only_cpu(device)
     if end is None:
         start, end = 0, start
-    if step == 0 or (end - start) * step < 0:
-        raise ValueError(f"arange: steps of {step} do not lead from {start} to {end}")
+    # numbers of NumPy's, and tensors of one element, as Python's
+    start, end, step = [getattr(value, "item", lambda v=value: v)() for value in (start, end, step)]
+    checks.steps(start, end, step)
     integers = all(isinstance(value, int) for value in (start, end, step))
     values = np.arange(start, end, step, dtype=int64 if integers else float64)
     return Tensor(values, requires_grad, dtype or (int64 if integers else float32))

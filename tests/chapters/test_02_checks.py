@@ -103,3 +103,74 @@ def test_sizes_are_integers_of_python_or_numpy_but_not_truth_values():
     ):
         with pytest.raises(ValueError, match=r"True|2\.0"):
             make()
+
+
+def ones(*shape, **options):
+    return tg.ones(*shape, **options)
+
+
+def scheduled(max_lr, **options):
+    groups = [{"params": [tg.zeros(1)]} for _ in range(2)]
+    opt = tg.optim.SGD(groups, momentum=0.9)
+    return tg.optim.lr_scheduler.OneCycleLR(opt, max_lr, 10, **options)
+
+
+class Plain(tg.optim.Optimizer):
+    """Without a momentum."""
+
+    def __init__(self):
+        super().__init__([tg.zeros(1)], {"lr": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: nn.MSELoss(reduction="a"), ValueError, "must be 'mean', 'sum' or 'none', not 'a'"),
+        (lambda: F.linear(ones(2), ones(1, 1, 2)), ValueError, r"weight must be \(out, in\), not"),
+        (lambda: F.conv2d(ones(1, 1, 2, 2), ones(1, 2, 2)), ValueError, "kernels are.*not"),
+        (lambda: F.conv2d(ones(1, 2, 2), ones(1, 2, 2)), ValueError, "kernels are.*not"),
+        (lambda: F.conv2d(ones(1, 0, 2, 2), ones(1, 0, 1, 1)), ValueError, "none.*may be 0"),
+        (lambda: F.conv2d(ones(1, 2, 2, 2), ones(0, 2, 1, 1)), ValueError, "none.*may be 0"),
+        (lambda: nn.Conv2d(4, 4, 1, groups=0), ValueError, "groups must be.*not 0"),
+        (lambda: nn.MaxPool2d((4, 2), padding=(0, 2)), ValueError, r"padding \(0, 2\) is more"),
+        (lambda: nn.MaxPool2d((2, 4), padding=(2, 0)), ValueError, r"padding \(2, 0\) is more"),
+        (lambda: F.cross_entropy(ones(2, 3), ones(2, 2)), ValueError, r"shape \(2, 3\), not \(2,"),
+        (
+            lambda: F.cross_entropy(ones(2, 3), ones(2, 3), ignore_index=0),
+            ValueError,
+            "ignore_index=0 is of no use",
+        ),
+        (
+            lambda: F.batch_norm(ones(2, 1), *[ones(1, dtype=tg.float64)] * 2),
+            TypeError,
+            "input float32.*running_mean float64",
+        ),
+        (lambda: tg.optim.lr_scheduler.OneCycleLR(Plain(), 1.0, 9), ValueError, "Plain has no mom"),
+        (lambda: scheduled([2.0, -1.0]), ValueError, "max_lr must be.*-1"),
+        (lambda: scheduled((1.0, 2.0, 3.0)), ValueError, "2 groups"),
+        (lambda: nn.Conv2d(1, 1, 1, padding="reflect"), ValueError, "'same' or 'valid'"),
+        (lambda: nn.Conv2d(1, 1, 3, (2, 1), "same"), ValueError, r"needs stride 1, not \(2, 1\)"),
+        (lambda: nn.Conv2d(1, 1, 3, (1, 2), "same"), ValueError, r"needs stride 1, not \(1, 2\)"),
+    ],
+)
+def test_a_message_says_which_condition_was_broken(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_list_or_a_tuple_has_one_value_for_each_group():
+    for values in ([1.0, 2.0], (1.0, 2.0)):
+        schedule = scheduled(values)
+        assert [group["max_lr"] for group in schedule.optimizer.param_groups] == [1.0, 2.0]
+
+
+def test_a_pair_may_be_a_list():
+    assert nn.Conv2d(1, 1, [2, 3], [1, 2]).kernel_size == (2, 3)
+    assert F.max_pool2d(tg.ones(1, 1, 4, 6), [2, 3]).shape == (1, 1, 2, 2)
+
+
+def test_a_gradient_may_be_asked_of_a_result_that_has_one():
+    y = tg.ones(1, requires_grad=True) * 2
+    assert y.requires_grad_(True) is y
+    with pytest.raises(RuntimeError, match="leaves only"):
+        y.requires_grad = False

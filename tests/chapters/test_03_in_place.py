@@ -356,3 +356,55 @@ def test_what_does_not_fit_is_refused_by_name_and_changes_nothing(torch, stateme
     assert tensors(names, tg) == tensors(namespace(tg), tg)
     with pytest.raises((RuntimeError, TypeError, IndexError)):
         exec(statement, namespace(torch))
+
+
+IN_PLACE = {
+    "+=": lambda x, y: x.__iadd__(y),
+    "-=": lambda x, y: x.__isub__(y),
+    "*=": lambda x, y: x.__imul__(y),
+    "/=": lambda x, y: x.__itruediv__(y),
+    "add_": lambda x, y: x.add_(y),
+    "sub_": lambda x, y: x.sub_(y),
+    "mul_": lambda x, y: x.mul_(y),
+    "div_": lambda x, y: x.div_(y),
+    "copy_": lambda x, y: x.copy_(y),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_a_refusal_names_the_operation_and_what_it_is_about(name):
+    operation = IN_PLACE[name]
+    x, wide = tg.ones(2), tg.ones(3, 2)
+    leaf_, result = tg.ones(2, requires_grad=True), tg.ones(2, requires_grad=True) * 1
+    start = re.escape(f"{name}: ")
+    with pytest.raises(RuntimeError, match=rf"^{start}output with shape \(2,\)"):
+        operation(x, wide)
+    with pytest.raises(RuntimeError, match=rf"^{start}a leaf Variable"):
+        operation(leaf_, x)
+    with pytest.raises(RuntimeError, match=rf"^{start}its elements share memory"):
+        operation(tg.ones(1).expand(2), x)
+    if name.endswith("_"):
+        with pytest.raises(RuntimeError, match=rf"^{start}what is changed in place"):
+            operation(result, x)
+
+
+def test_what_is_copied_in_does_not_bring_its_history():
+    x, y = tg.zeros(2), tg.ones(2, requires_grad=True) * 3
+    with tg.no_grad():
+        x.copy_(y)
+    assert x.tolist() == [3.0, 3.0]
+    assert x.grad_fn is None
+    assert not x.requires_grad
+
+
+def test_a_single_number_that_fills_keeps_its_fraction():
+    x = tg.zeros(2)
+    x.fill_(tg.tensor(2.75))
+    assert x.tolist() == [2.75, 2.75]
+    assert tg.zeros(1).fill_(np.float64(0.5)).item() == 0.5
+
+
+def test_integers_are_not_divided_in_place(torch):
+    for m in (tg, torch):
+        with pytest.raises(RuntimeError, match="result type"):
+            m.tensor([1, 2]).div_(2)

@@ -133,3 +133,43 @@ def test_printing_changes_no_setting_of_numpys():
     assert np.get_printoptions() == before
     with np.printoptions(precision=2, suppress=True, threshold=5):
         assert repr(tg.tensor([0.123456] * 7)) == f"tensor([{', '.join(['0.1235'] * 7)}])"
+
+
+@pytest.mark.parametrize("values", [[0.5, 500.0], [0.5, 500.5], [0.001, 1.0], [1.5, 1500.0]])
+def test_at_the_border_of_exponents_as_in_pytorch(torch, values):
+    ours, theirs = both(torch, np.array(values, np.float32))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("shape", [(6, 200), (7, 200), (200, 6), (5, 7, 6, 7), (1001,)])
+def test_the_edges_of_axes_about_six_long_as_in_pytorch(torch, shape):
+    ours, theirs = both(torch, np.arange(np.prod(shape), dtype=np.float32).reshape(shape))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("digits", range(1, 8))
+@pytest.mark.parametrize("count", range(1, 30))
+def test_a_suffix_goes_to_a_line_of_its_own_where_it_does_in_pytorch(torch, digits, count):
+    ours, theirs = both(torch, np.full(count, 10.0**digits, np.float32), requires_grad=True)
+    assert ours == theirs
+
+
+def fitted(body, suffixes):
+    """By the rule: behind what is there, if the line stays below its 80 columns; else below it."""
+    lines = [*f"tensor({body}".splitlines()]
+    for i, suffix in enumerate(suffixes):
+        end = ")" if i == len(suffixes) - 1 else ""
+        if len(lines[-1]) + 2 + len(suffix) + 1 > 80:
+            lines[-1] += ","
+            lines.append(" " * 7 + suffix + end)
+        else:
+            lines[-1] += f", {suffix}{end}"
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("count", range(1, 24))
+def test_two_suffixes_stand_side_by_side_where_there_is_room(count):
+    x = tg.tensor(np.full(count, 1.0), requires_grad=True)
+    body = repr(tg.ones(count)).removeprefix("tensor(").removesuffix(")")
+    assert repr(x) == fitted(body, ["dtype=float64", "requires_grad=True"])
+    assert max(map(len, repr(x).splitlines())) <= 80

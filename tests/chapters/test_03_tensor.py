@@ -306,7 +306,10 @@ def test_large_arrays_in_any_layout_agree_with_pytorch(expression, torch):
 def test_large_integers_and_bools_are_computed_as_small_ones(dtype):
     values = np.arange(np.prod(LARGE) * 8).reshape(8, -1) % 7
     n = tg.Tensor(values.astype(dtype))
-    for expression in ["n + n", "n * n", "n + 2", "n * 0.5", "n / 2", "n.float() - n", "n * True"]:
+    expressions = ["n + n", "n * n", "n + 2", "n * 0.5", "n / 2", "n.float() - n", "n * True"]
+    for expression in expressions:
+        if dtype == "bool" and "-" in expression:
+            continue  # refused, as in PyTorch
         big = eval(expression, {"n": n})
         small = eval(expression, {"n": tg.Tensor(n.data[5, :50])})
         assert big.dtype == small.dtype
@@ -898,6 +901,8 @@ def test_an_array_combined_with_a_tensor_gives_a_tensor(dtype):
         for left, right in [(n, x), (x, n), (n[0], x), (x, n[0])]:
             if op == "@" and 0 in (np.ndim(left), np.ndim(right)):
                 continue
+            if op == "-" and dtype == "bool":
+                continue
             result = eval(f"a {op} b", {"a": left, "b": right})
             plain = eval(
                 f"a {op} b",
@@ -909,7 +914,7 @@ def test_an_array_combined_with_a_tensor_gives_a_tensor(dtype):
             assert isinstance(result, tg.Tensor), op
             assert result.requires_grad, op
             assert_allclose(result.data, plain, err_msg=op)
-    (g,) = tg.grad(n - x, x, tg.Tensor(np.array([0.5, 3.0])))
+    (g,) = tg.grad(np.array([1, 2]) - x, x, tg.Tensor(np.array([0.5, 3.0])))
     assert_array_equal(g.data, [-0.5, -3.0])
 
 
@@ -1090,3 +1095,45 @@ def test_T_of_more_axes_reverses_them_all():
 def test_numpys_own_way_to_ask_for_an_array_can_name_a_dtype():
     assert tg.ones(2).__array__(np.float64).dtype == np.float64
     assert tg.ones(2).__array__().dtype == np.float32
+
+
+def test_a_tensor_may_be_copied_out_of_one_that_requires_a_gradient():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = tg.Tensor(x)
+    assert y.tolist() == [1.0, 2.0]
+    assert not y.requires_grad
+    assert not np.shares_memory(x.data, y.data)
+
+
+def test_a_number_comes_out_with_all_its_digits():
+    assert float(tg.tensor(0.1, dtype=tg.float64)) == 0.1
+    assert int(tg.tensor(2**53 + 1)) == 2**53 + 1
+
+
+def test_only_a_tensor_without_axes_is_formatted_as_a_number(torch):
+    for m in (tg, torch):
+        assert f"{m.tensor(1.25):.1f}" in ("1.2", "1.3")
+        assert f"{m.tensor([1.5])}" == "tensor([1.5000])"
+
+
+def test_an_array_before_at_is_the_left_factor():
+    a, b = np.arange(6.0).reshape(2, 3), np.arange(9.0).reshape(3, 3)
+    assert_array_equal((a @ tg.Tensor(b)).data, a @ b)
+    assert_array_equal((b @ tg.Tensor(b.T)).data, b @ b.T)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 1), (1, 1), ()])
+def test_the_condition_of_where_is_broadcast_in_the_gradient_too(torch, shape):
+    mask = np.resize([True, False, True], shape)
+    found = []
+    for m in (tg, torch):
+        a, b = (m.tensor(np.arange(6.0).reshape(2, 3) + k, requires_grad=True) for k in (0, 9))
+        y = m.where(m.tensor(mask), a, b)
+        y.backward(m.tensor(np.arange(1.0, 7.0).reshape(2, 3)))
+        found.append([y.detach().tolist(), a.grad.tolist(), b.grad.tolist()])
+    assert found[0] == found[1]
+
+
+def test_the_condition_of_where_is_recorded_as_it_was_used():
+    y = tg.where(tg.tensor([True, False]), tg.ones(2, 2, requires_grad=True), 0.0)
+    assert y.grad_fn.arguments["condition"].tolist() == [[True, False], [True, False]]

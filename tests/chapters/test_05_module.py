@@ -351,3 +351,47 @@ def test_a_module_with_children_prints_its_own_settings_too(torch):
 def test_a_parameter_says_in_its_repr_that_it_is_one():
     shown = repr(nn.Parameter(tg.tensor([1.0, 2.0])))
     assert shown == "Parameter containing:\ntensor([1., 2.], requires_grad=True)"
+
+
+def test_a_parameter_shares_the_memory_of_the_tensor_it_is_made_of():
+    x = tg.ones(2)
+    assert np.shares_memory(nn.Parameter(x).data, x.data)
+    assert not np.shares_memory(nn.Parameter(x.data).data, x.data)
+
+
+def test_a_call_hands_options_on_by_name():
+    class Scaled(nn.Module):
+        def forward(self, x, *, by=1.0):
+            return x * by
+
+    assert Scaled()(tg.ones(1), by=3.0).item() == 3.0
+
+
+def test_a_buffer_registered_again_is_one_buffer():
+    layer = nn.BatchNorm1d(2)
+    layer.register_buffer("running_var", tg.ones(2) * 4)
+    assert len(list(layer.state_dict())) == 5
+    assert len([b for b in layer.buffers() if b is layer.running_var]) == 1
+    model = nn.Sequential(nn.Linear(2, 2), layer).eval()
+    assert tg.fold_batch_norm(model)(tg.ones(1, 2)).shape == (1, 2)  # refused if used twice
+
+
+def test_a_shared_buffer_is_counted_once():
+    first, second = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    second.running_mean = first.running_mean
+    assert len(list(nn.Sequential(first, second).buffers())) == 5
+
+
+def test_conversion_to_the_dtype_that_is_there_copies_nothing():
+    layer = nn.Linear(2, 2)
+    memory = layer.weight.data
+    layer.to(tg.float32)
+    assert layer.weight.data is memory
+
+
+def test_loading_says_what_is_missing_and_whose_shape_is_which():
+    layer = nn.Linear(2, 3)
+    with pytest.raises(RuntimeError) as error:
+        layer.load_state_dict({"weight": np.zeros((3, 4))})
+    assert "weight: its shape is (3, 4), the model's (3, 2)" in str(error.value)
+    assert "missing: bias" in str(error.value)

@@ -9,7 +9,6 @@ from numpy.testing import assert_array_equal
 import tinygrad_bn as tg
 from tinygrad_bn import nn
 
-
 # --- what may be assigned ---------------------------------------------------------------------
 
 

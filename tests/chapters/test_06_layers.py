@@ -372,3 +372,16 @@ def test_a_wrong_input_is_refused_with_both_shapes():
         nn.Linear(4, 3)(tg.zeros(2, 4, dtype=tg.float64))
     with pytest.raises(TypeError, match=r"(?=.*float64)(?=.*float32)"):
         nn.Conv2d(1, 1, 1).double()(tg.zeros(1, 1, 2, 2))
+
+
+def test_an_identity_returns_the_very_input():
+    x = tg.ones(2)
+    assert nn.Identity()(x) is x
+
+
+@pytest.mark.parametrize("p", [0.25, 0.05, 0.99])
+def test_dropout_drops_the_share_it_was_asked_for(p):
+    """100,000 draws: within five standard deviations, √(p(1 − p)/100,000) each."""
+    tg.manual_seed(1)
+    dropped = (F.dropout(tg.ones(100_000), p).data == 0).mean()
+    assert abs(dropped - p) < 5 * math.sqrt(p * (1 - p) / 100_000)

@@ -391,3 +391,16 @@ def test_loss_layers_pass_on_all_their_settings():
     )
     t = tg.randn(4, 3)
     assert nn.MSELoss(reduction="sum")(x, t).item() == pytest.approx(12 * nn.MSELoss()(x, t).item())
+
+
+def test_softmax_of_nothing_is_a_new_tensor():
+    x = tg.zeros(0, 3)
+    assert F.log_softmax(x, 1) is not x
+    assert F.log_softmax(x, 1).shape == (0, 3)
+
+
+def test_the_weights_of_a_loss_are_saved_and_converted_with_it():
+    loss = nn.CrossEntropyLoss(tg.tensor([1.0, 2.0]))
+    assert list(loss.state_dict()) == ["weight"]
+    assert loss.double().weight.dtype == tg.float64
+    assert list(loss.parameters()) == []

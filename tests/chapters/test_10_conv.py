@@ -8,6 +8,7 @@ from layouts import ANY_LAYOUT
 from oracle import around, assert_close, assert_same_as_torch, normal
 
 import tinygrad_bn as tg
+from tinygrad_bn import conv as chapter
 from tinygrad_bn.autograd import gradcheck, gradgradcheck
 from tinygrad_bn.kernels.plain import conv2d_naive
 
@@ -309,7 +310,7 @@ def conv(
         ({"padding": (0, -2)}, ValueError, "padding.*-2"),
         ({"padding": "full"}, ValueError, "padding.*'full'"),
         ({"padding": "same", "stride": 2}, ValueError, "same.*stride"),
-        ({"groups": 0}, ValueError, "groups=0"),
+        ({"groups": 0}, ValueError, "groups must be.*0"),
         ({"groups": 3}, ValueError, "groups=3"),
         ({"w": (3, 2, 3, 3), "groups": 2}, ValueError, "groups=2"),
         ({"x_dtype": "int64", "w_dtype": "int64"}, TypeError, "int64"),
@@ -571,3 +572,26 @@ def test_a_wrong_pooling_is_refused_by_name(pool, shape, options, error, named):
 def test_a_wrong_dilation_of_pooling_is_refused_by_name():
     with pytest.raises(ValueError, match=r"dilation.*0"):
         F.max_pool2d(tg.zeros(1, 1, 4, 4), 2, dilation=0)
+
+
+@pytest.mark.parametrize("stride", [(1, 2), (2, 1), (1, 3), (3, 1), (2, 2), (1, 1)])
+def test_the_gradient_of_windows_that_overlap_in_one_axis_is_added_up(torch, stride, rng):
+    x = rng.permutation(2 * 7 * 8).reshape(1, 2, 7, 8).astype(float)
+    grads = []
+    for m, functions in ((tg, F), (torch, torch.nn.functional)):
+        leaf = m.tensor(x, requires_grad=True)
+        y = functions.max_pool2d(leaf, 2, stride)
+        y.backward(m.tensor(np.arange(1.0, y.numel() + 1)).reshape(y.shape))
+        grads.append(leaf.grad)
+    assert_close(*grads)
+
+
+def test_what_collects_from_the_winners_has_the_derivative_that_routes_to_them(rng):
+    """The third step: pooling, its gradient, and the gradient of that."""
+    x = tg.tensor(rng.permutation(16).reshape(1, 1, 4, 4).astype(float))
+    window = chapter.pool_window((4, 4), 2, None, 0)
+    y = F.max_pool2d(x, 2)
+    h = tg.tensor(rng.standard_normal((1, 1, 4, 4)), requires_grad=True)
+    assert gradcheck(lambda h: chapter.collect(h, x, y, window), h)
+    g = tg.tensor(rng.standard_normal((1, 1, 2, 2)), requires_grad=True)
+    assert gradcheck(lambda g: chapter.route(g, x, y, window), g)

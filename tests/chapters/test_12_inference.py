@@ -362,3 +362,60 @@ def test_a_linear_on_more_axes_is_folded_for_two_axes_only(features):
         folded(tg.randn(6, 5, features))
     x = tg.randn(6, features)
     assert_close(folded(x), model(x), 1e-5)
+
+
+def stages():
+    return nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2), nn.BatchNorm1d(2)
+
+
+def test_a_layer_whose_bias_or_statistics_another_uses_too_is_not_folded():
+    first, norm, second, other = stages()
+    second.bias = first.bias
+    with pytest.raises(ValueError, match="used more than once"):
+        tg.fold_batch_norm(nn.Sequential(first, norm, second, other).eval())
+    first, norm, second, other = stages()
+    with pytest.raises(ValueError, match="used more than once"):
+        tg.fold_batch_norm(nn.Sequential(first, norm, second, norm).eval())
+    other.running_var = norm.running_var
+    with pytest.raises(ValueError, match="used more than once"):
+        tg.fold_batch_norm(nn.Sequential(first, norm, second, other).eval())
+
+
+def test_the_population_is_seen_without_recording_and_watched_no_longer_than_that():
+    seen = []
+
+    class Watched(nn.Module):
+        def forward(self, x):
+            seen.append(tg.is_grad_enabled())
+            return x
+
+    model = nn.Sequential(Watched(), nn.BatchNorm1d(1))
+    tg.population_statistics(model, [tg.tensor([[1.0], [2.0]])])
+    assert seen
+    assert not any(seen)
+
+
+def test_batches_without_a_value_have_no_part_in_the_population():
+    model = nn.Sequential(nn.BatchNorm1d(1))
+    empty, batch = tg.zeros(0, 1), tg.tensor([[1.0], [3.0]])
+    tg.population_statistics(model, [empty, batch, empty])
+    assert (model[0].running_mean.item(), model[0].running_var.item()) == (2.0, 2.0)
+    model = nn.Sequential(nn.BatchNorm1d(1))
+    tg.population_statistics(model, [empty, empty])
+    assert (model[0].running_mean.item(), model[0].running_var.item()) == (0.0, 1.0)
+
+
+def test_a_layer_that_is_called_again_later_comes_in_the_order_of_its_first_call():
+    """a, b, a: a's statistics are taken while b is as at the start, and b's while a is done."""
+    a, b = (nn.BatchNorm1d(1, affine=False, eps=0.0) for _ in "ab")
+    x = np.array([[1.0], [2.0], [6.0]], np.float32)
+    tg.population_statistics(nn.Sequential(a, b, a), [tg.tensor(x)])
+
+    def of(values):
+        return np.array([values.mean(), values.var(ddof=1)])
+
+    normal_x = (x - x.mean()) / x.std()
+    mean, var = (of(x) + of(normal_x)) / 2  # a is called twice, on 3 values each time; b is 1·x + 0
+    assert_close([a.running_mean.item(), a.running_var.item()], np.array([mean, var], float), 1e-5)
+    after_a = (x - mean) / np.sqrt(var)
+    assert_close([b.running_mean.item(), b.running_var.item()], of(after_a).astype(float), 1e-5)

@@ -56,25 +56,100 @@ FAULTS = {
     },
     "axis": {
         "first-negative-axis": (
-            "not -existing <= dim < existing",
-            "not -existing < dim < existing",
+            "not -existing <= place < existing",
+            "not -existing < place < existing",
         ),
-        "axis-after-last": ("not -existing <= dim < existing", "not -existing <= dim <= existing"),
+        "axis-after-last": (
+            "not -existing <= place < existing",
+            "not -existing <= place <= existing",
+        ),
         "no-axis-at-all": ("max(ndim, 1)", "ndim"),
-        "axis-stays-negative": ("int(dim) % existing", "int(dim)"),
-        "several-for-one": ("isinstance(dim, tuple | list)", "False"),
+        "axis-stays-negative": ("place % existing", "place"),
+        "any-axis": ("integer('dim', dim)", "dim"),
     },
     "axes": {
         "axis-twice": ("len(set(found)) != len(found)", "False"),
         "axes-of-0d": ("found if ndim else ()", "found"),
-        "numpy-axis": ("isinstance(dim, int | np.integer)", "isinstance(dim, int)"),
+        "one-axis-is-none": ("dim if isinstance(dim, tuple | list) else [dim]", "dim"),
         "none-is-no-axis": ("tuple(range(ndim))", "()"),
     },
     "reduced_axes": {"no-axes": ("axes(dim, ndim) or tuple(range(ndim))", "axes(dim, ndim)")},
     "every_axis": {"some-axes": ("len(dims) != ndim", "False")},
+    "integer": {
+        "true-is-1": ("isinstance(value, bool | np.bool_)", "False"),
+        "numpys-true-is-1": ("bool | np.bool_", "bool"),
+        "half-an-integer": ("not hasattr(value, '__index__')", "not hasattr(value, '__int__')"),
+    },
+    "flag": {"any-flag": ("isinstance(value, bool)", "True")},
+    "holds_float64": {
+        "floats-of-numpys-not-seen": ("types <= {int, float, bool}", "True"),
+        "lists-not-looked-into": (
+            "any(holds_float64(part) for part in data)",
+            "np.float64 in types",
+        ),
+        "no-dtype-is-float64": ("getattr(data, 'dtype', float32)", "getattr(data, 'dtype', None)"),
+    },
+    "only_cpu": {
+        "any-device": ("str(device) not in ('cpu', 'cpu:0')", "False"),
+        "no-device-is-one": ("device is not None", "True"),
+    },
+    "dtype_to": {
+        "devices-are-dtypes": ("value not in np.sctypeDict", "False"),
+        "dtypes-are-devices": ("value not in np.sctypeDict", "True"),
+        "tensors-are-dtypes": ("value.dtype", "value"),
+        "device-not-looked-at": ("only_cpu(device)", "pass"),
+    },
+    "no_bools": {
+        "bools-subtracted": ("isinstance(operand, bool)", "False"),
+        "bool-tensors-subtracted": ("getattr(operand, 'dtype', None) == bool_", "False"),
+    },
+    "bound": {"bounds-of-any-kind": ("isinstance(value, int | float | np.number | None)", "True")},
+    "steps": {
+        "steps-of-text": ("isinstance(value, int | float)", "True"),
+        "steps-without-end": ("math.isfinite(value)", "True"),
+        "steps-standing-still": ("step == 0", "False"),
+        "steps-backwards": ("(end - start) * step < 0", "False"),
+    },
+    "integers": {
+        "integers-in-brackets": ("len(given) == 1 and isinstance(given[0], tuple | list)", "False"),
+        "integers-in-a-list": ("tuple | list", "tuple"),
+        "integers-of-any-kind": ("set(map(type, values)) <= {int}", "True"),
+    },
+    "joined_shapes": {"joined-as-they-are": ("others != first", "False")},
+    "equal_shapes": {
+        "stacked-as-they-are": ("len({tensor.shape for tensor in tensors}) > 1", "False")
+    },
+    "can_be_an_index": {
+        "several-as-an-index": ("tensor.data.size != 1", "False"),
+        "float-as-an-index": ("tensor.data.dtype.kind == 'f'", "False"),
+    },
+    "is_gradient": {
+        "gradient-of-any-type": ("not hasattr(value, 'grad_fn')", "False"),
+        "gradient-of-any-shape": ("value.data.shape != tensor.data.shape", "False"),
+        "gradient-of-any-dtype": ("value.data.dtype != tensor.data.dtype", "False"),
+    },
+    "has_no_graph": {"graphs-copied": ("tensor.grad_fn is not None", "False")},
+    "stays": {"replaced-by-none-refused": ("kind | None", "kind")},
+    "module": {"anything-is-a-module": ("not isinstance(value, kind)", "False")},
+    "schedule_state": {
+        "schedule-state-of-nothing": ("needed not in state", "False"),
+        "schedule-state-of-another": ("unknown", "False", 1),
+        "schedule-state-unset-refused": (
+            "value and not option.startswith('_')",
+            "not option.startswith('_')",
+        ),
+        "schedule-state-private-refused": ("value and not option.startswith('_')", "value"),
+    },
+    "has_a_cycle": {"cycle-of-nothing": ("'max_lr' not in group", "False")},
+    "saved_groups": {"saved-groups-of-any-size": ("sizes != saved_sizes", "False")},
+    "remembered": {
+        "remembered-of-any-shape": ("array.shape != parameter.shape", "False"),
+        "remembered-numbers-refused": ("array.ndim > 0", "True"),
+    },
+    "features_are_channels": {"features-anywhere": ("input.ndim != 2", "False")},
     "sizes": {
-        "sizes-in-brackets": ("len(shape) == 1 and isinstance(shape[0], tuple | list)", "False"),
-        "sizes-in-a-list": ("tuple | list", "tuple"),
+        "sizes-negative": ("min(found, default=0) < least", "False"),
+        "sizes-of-nothing": ("default=0", "default=-9"),
     },
     "expanded_shape": {
         "expand-keeps-1": ("size == -1", "False"),
@@ -118,10 +193,6 @@ FAULTS = {
             "kinds.index(result.dtype.kind) > kinds.index(target.dtype.kind)",
             "False",
         ),
-        "integers-refused-by-floats": (
-            "kinds.index(result.dtype.kind) > kinds.index(target.dtype.kind)",
-            "result.dtype.kind != target.dtype.kind",
-        ),
         "bools-are-integers": ("'bif'", "'ibf'"),
         "shared-elements": ("not target.data.flags.writeable", "False"),
     },
@@ -153,9 +224,9 @@ FAULTS = {
     "conv2d": {
         "kernels-of-any-rank": ("weight.ndim != 4", "False"),
         "channels-do-not-fit": ("channels != weight.shape[1] * groups", "False"),
-        "no-channels": ("min(groups, channels, outputs) < 1", "False"),
-        "no-groups": ("min(groups, channels, outputs)", "min(channels, outputs)"),
-        "no-outputs": ("min(groups, channels, outputs)", "min(groups, channels)"),
+        "no-channels": ("min(channels, outputs) < 1", "False"),
+        "groups-of-any-kind": ("positive_integers(groups=groups)", "pass"),
+        "no-outputs": ("min(channels, outputs)", "channels"),
         "outputs-and-groups": ("outputs % groups", "0"),
         "conv-bias-of-any-shape": ("has_shape('conv2d', (outputs,), bias=bias)", "pass"),
         "conv-bias-of-any-dtype": ("bias=bias", "bias=None", 0),

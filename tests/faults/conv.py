@@ -39,7 +39,6 @@ FAULTS = {
         "kernel-axes": ("weight.shape[2:]", "weight.shape[2:][::-1]"),
         "not-checked": ("checks.conv2d(input, weight, bias, groups)", "input.shape[2:]"),
         "kernel-does-not-fit": ("checks.kernel_fits(window)", "pass"),
-        "unbatched-with-any-weight": ("weight.ndim == 4", "True"),
     },
     "Conv2d.__init__": {
         "layer-not-checked": (
@@ -100,7 +99,6 @@ FAULTS = {
     "avg_pool2d": {
         "average": ("math.prod(window.kernel)", "sum(window.kernel)"),
         "average-over-channels": ("groups=channels", "groups=1"),
-        "average-dtype": ("input.dtype", "float"),
         "average-unbatched-padding": (
             "avg_pool2d(input.unsqueeze(0), kernel_size, stride, padding)",
             "avg_pool2d(input.unsqueeze(0), kernel_size, stride)",

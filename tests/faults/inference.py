@@ -26,7 +26,6 @@ FAULTS = {
         "layers-of-the-top": ("model.modules()", "model.children()"),
     },
     "watched": {
-        "hooks-left": ("handle.remove()", "pass"),
         "first-batch-only": ("inputs", "inputs[:1]"),
         "last-layer-only": ("layers", "layers[-1:]"),
     },
@@ -45,8 +44,7 @@ FAULTS = {
     },
     "average_over": {
         "population-momentum": ("layer.momentum = 1.0", "pass"),
-        "population-momentum-changed": ("layer.eval().momentum = momentum", "layer.eval()"),
-        "population-mode": ("layer.eval().momentum = momentum", "layer.momentum = momentum"),
+        "population-mode": ("layer.eval()", "pass"),
         "population-unweighted": ("np.average(means, 0, counts)", "np.average(means, 0)"),
         "population-variance-unweighted": (
             "np.average(variances, 0, counts)",

@@ -70,7 +70,6 @@ FAULTS = {
         "padded-below": ("self.padding == NO_PADDING", "self.padding[1] == (0, 0)"),
         "images-not-copied": ("inside[...] = x", "pass"),
         "framed-axes": ("x.transpose(1, 2, 3, 0)", "x.transpose(1, 3, 2, 0)"),
-        "framed-as-it-lies": ("np.ascontiguousarray(x)", "np.require(x.copy(), requirements='F')"),
     },
     "Window.patches": {
         "patches-dilation-axis": ("w * dw", "w * dh"),

@@ -60,6 +60,8 @@ BESIDE_THE_POINT = {  # what computes no tensor of floats, or only with other me
     "requires_grad_", "size", "tolist",
     # In place: compared with PyTorch as it runs, in chapters/test_03_in_place.py.
     "add_", "copy_", "div_", "fill_", "mul_", "sub_", "zero_",
+    # The same as another: reshape, itself, and the layers in the list.
+    "view", "cpu", "ModuleList",
 }  # fmt: skip
 
 
