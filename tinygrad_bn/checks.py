@@ -131,6 +131,18 @@ def has_no_graph(tensor: Given) -> None:
         )
 
 
+def rng_state(state: Given) -> bytes:
+    """The bytes of a generator's state; TypeError or ValueError unless `get_rng_state` made it."""
+    array = np.asarray(state.data if hasattr(state, "grad_fn") else state)
+    if array.dtype != np.uint8:
+        raise TypeError(f"a state of the generator is uint8, not {array.dtype}")
+    data = array.tobytes()
+    never_set = data[33:48] + data[52:]  # of two small numbers in 16 bytes each
+    if array.shape != (64,) or data[32] > 1 or any(never_set):
+        raise ValueError(f"these {array.shape} bytes are not from get_rng_state()")
+    return data
+
+
 # --- numbers --------------------------------------------------------------------------------------
 
 
@@ -168,9 +180,8 @@ def flag(**values: Any) -> None:
     """TypeError unless all are True or False."""
     for name, value in values.items():
         if not isinstance(value, bool):
-            raise TypeError(
-                f"{name} must be True or False, not {value!r} (several dims are one tuple)"
-            )
+            hint = ": several dims are one tuple" if name == "keepdim" else ""
+            raise TypeError(f"{name} must be True or False, not {value!r}{hint}")
 
 
 def bound(name: str, value: Any) -> None:
@@ -306,8 +317,9 @@ def joined_shapes(tensors: Sequence[Given], axis: int) -> None:
     """ValueError unless the shapes differ in one axis only."""
     first = tensors[0].shape
     for tensor in tensors:
-        others = (*tensor.shape[:axis], *first[axis : axis + 1], *tensor.shape[axis + 1 :])
-        if others != first:
+        shape = list(tensor.shape)
+        shape[axis : axis + 1] = first[axis : axis + 1]
+        if tuple(shape) != first:
             raise ValueError(f"cat: {first} and {tensor.shape} differ in more than dim {axis}")
 
 

@@ -22,8 +22,8 @@ import math
 import numpy as np
 
 from . import checks, kernels
-from .engine import OUTPUT, Shape
-from .kernels.window import Option, Window
+from .engine import OUTPUT, Array, Shape
+from .kernels.window import NO_PADDING, Option, Pair, Window
 from .layers import initial
 from .module import Module
 from .tensor import Tensor, record, wrap
@@ -176,19 +176,24 @@ def max_pool2d(
     stride: Option | None = None,
     padding: Option = 0,
     dilation: Option = 1,
+    ceil_mode: bool = False,
 ) -> Tensor:
     """The largest value of each window of (N, C, H, W) or (C, H, W) images.
 
     stride defaults to kernel_size; padding never wins. The gradient goes to the first maximum.
+    ceil_mode: a last window may reach beyond the border, so that no pixel is left out.
 
     >>> F.max_pool2d(tensor([[[[1.0, 7.0], [3.0, 2.0]]]]), 2)
     tensor([[[[7.]]]])
     """
     if input.ndim == 3:
         batch = input.unsqueeze(0)
-        return max_pool2d(batch, kernel_size, stride, padding, dilation).squeeze(0)
+        return max_pool2d(batch, kernel_size, stride, padding, dilation, ceil_mode).squeeze(0)
     checks.images("max_pool2d", input)
     window = pool_window(input.shape[2:], kernel_size, stride, padding, dilation)
+    checks.flag(ceil_mode=ceil_mode)
+    if ceil_mode:
+        window = window.rounded_up()
     checks.kernel_fits(window)
     return record(
         "max_pool2d",
@@ -223,20 +228,43 @@ def avg_pool2d(
     kernel_size: Option,
     stride: Option | None = None,
     padding: Option = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
 ) -> Tensor:
     """The mean of each window, the padding counted as 0: a convolution with equal weights.
+
+    ceil_mode: a last window may reach beyond the border, and is the mean of what it covers inside.
+    count_include_pad=False: the padding is not counted.
 
     >>> F.avg_pool2d(tensor([[[[1.0, 7.0], [3.0, 1.0]]]]), 2)
     tensor([[[[3.]]]])
     """
     if input.ndim == 3:
-        return avg_pool2d(input.unsqueeze(0), kernel_size, stride, padding).squeeze(0)
+        options = (kernel_size, stride, padding, ceil_mode, count_include_pad)
+        return avg_pool2d(input.unsqueeze(0), *options).squeeze(0)
     checks.images("avg_pool2d", input)
+    checks.flag(ceil_mode=ceil_mode, count_include_pad=count_include_pad)
     channels = input.shape[1]
     window = pool_window(input.shape[2:], kernel_size, stride, padding, groups=channels)
+    counted = window.padding if count_include_pad else NO_PADDING
+    if ceil_mode:
+        window = window.rounded_up()
     checks.kernel_fits(window)
-    weight = np.ones((channels, 1, *window.kernel), input.dtype) / math.prod(window.kernel)
-    return convolution(input, wrap(weight), window)
+    size = math.prod(window.kernel)
+    weight = np.ones((channels, 1, *window.kernel), input.dtype) / size
+    y = convolution(input, wrap(weight), window)
+    if window.padding == counted:
+        return y
+    vertical, horizontal = [covered(window, axis, counted[axis]) for axis in (0, 1)]
+    return y * wrap((size / np.outer(vertical, horizontal)).astype(input.dtype))
+
+
+def covered(window: Window, axis: int, counted: Pair) -> Array:
+    """How many of a window's pixels along an axis lie in the image, or its counted padding."""
+    (before, _), size = window.padding[axis], window.image[axis]
+    start = np.arange(window.output[axis]) * window.stride[axis] - before
+    end = np.minimum(start + window.kernel[axis], size + counted[1])
+    return end - np.maximum(start, -counted[0])
 
 
 def pool_window(
@@ -284,18 +312,23 @@ class MaxPool2d(Pooling):
         stride: Option | None = None,
         padding: Option = 0,
         dilation: Option = 1,
+        *,
+        ceil_mode: bool = False,
     ) -> None:
         super().__init__(kernel_size, stride, padding)
         pool_window((1, 1), kernel_size, stride, padding, dilation)
+        checks.flag(ceil_mode=ceil_mode)
         self.dilation = dilation
+        self.ceil_mode = ceil_mode
 
     def forward(self, input: Tensor) -> Tensor:
         """See `max_pool2d`."""
-        return max_pool2d(input, self.kernel_size, self.stride, self.padding, self.dilation)
+        options = (self.stride, self.padding, self.dilation, self.ceil_mode)
+        return max_pool2d(input, self.kernel_size, *options)
 
     def extra_repr(self) -> str:
         """The options."""
-        return f"{super().extra_repr()}, dilation={self.dilation}"
+        return f"{super().extra_repr()}, dilation={self.dilation}, ceil_mode={self.ceil_mode}"
 
 
 class AvgPool2d(Pooling):
@@ -305,6 +338,20 @@ class AvgPool2d(Pooling):
     (5, 1, 14, 14)
     """
 
+    def __init__(
+        self,
+        kernel_size: Option,
+        stride: Option | None = None,
+        padding: Option = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding)
+        checks.flag(ceil_mode=ceil_mode, count_include_pad=count_include_pad)
+        self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
+
     def forward(self, input: Tensor) -> Tensor:
         """See `avg_pool2d`."""
-        return avg_pool2d(input, self.kernel_size, self.stride, self.padding)
+        options = (self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+        return avg_pool2d(input, self.kernel_size, *options)

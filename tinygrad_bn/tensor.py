@@ -48,6 +48,36 @@ def manual_seed(seed: int) -> None:
     generator.bit_generator.state = np.random.PCG64(seed).state
 
 
+def get_rng_state() -> Tensor:
+    """The state of the random generator, 64 bytes (uint8), for a checkpoint.
+
+    >>> state = get_rng_state(); first = randn(3)
+    >>> set_rng_state(state); (randn(3) == first).tolist()
+    [True, True, True]
+    """
+    state: Any = generator.bit_generator.state
+    numbers = (*state["state"].values(), state["has_uint32"], state["uinteger"])
+    data = b"".join([number.to_bytes(16, "little") for number in numbers])
+    return wrap(np.array(bytearray(data), np.uint8))
+
+
+def set_rng_state(new_state: Any) -> None:
+    """Put the random generator back into a state that `get_rng_state` has given.
+
+    >>> set_rng_state(get_rng_state())
+    """
+    data = checks.rng_state(new_state)
+    state, inc, has_uint32, uinteger = [
+        int.from_bytes(data[i : i + 16], "little") for i in range(0, 64, 16)
+    ]
+    generator.bit_generator.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": state, "inc": inc},
+        "has_uint32": has_uint32,
+        "uinteger": uinteger,
+    }
+
+
 # --- how an operation becomes part of the graph ---------------------------------------------------
 
 
@@ -1075,6 +1105,11 @@ def randn(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     return Tensor(numbers, requires_grad)
 
 
+def python_number(value: Any) -> Any:
+    """A number of NumPy's, or a tensor of one element, as Python's; anything else as it is."""
+    return value.item() if hasattr(value, "item") else value
+
+
 def arange(
     start: float,
     end: float | None = None,
@@ -1094,8 +1129,7 @@ def arange(
     checks.only_cpu(device)
     if end is None:
         start, end = 0, start
-    # numbers of NumPy's, and tensors of one element, as Python's
-    start, end, step = [getattr(value, "item", lambda v=value: v)() for value in (start, end, step)]
+    start, end, step = [python_number(value) for value in (start, end, step)]
     checks.steps(start, end, step)
     integers = all(isinstance(value, int) for value in (start, end, step))
     values = np.arange(start, end, step, dtype=int64 if integers else float64)

@@ -60,17 +60,11 @@ def test_a_constructor_refuses_a_wrong_value_by_name(make, named):
 
 
 LEFT_OUT = [  # options of PyTorch's: (what takes it there, with its right arguments, the option)
-    (F.max_pool2d, (tg.zeros(1, 1, 4, 4), 2), "ceil_mode"),
     (F.max_pool2d, (tg.zeros(1, 1, 4, 4), 2), "return_indices"),
-    (F.avg_pool2d, (tg.zeros(1, 1, 4, 4), 2), "ceil_mode"),
-    (F.avg_pool2d, (tg.zeros(1, 1, 4, 4), 2), "count_include_pad"),
     (F.avg_pool2d, (tg.zeros(1, 1, 4, 4), 2), "divisor_override"),
     (F.dropout, (tg.zeros(1),), "inplace"),
     (F.relu, (tg.zeros(1),), "inplace"),
-    (nn.MaxPool2d, (2,), "ceil_mode"),
     (nn.MaxPool2d, (2,), "return_indices"),
-    (nn.AvgPool2d, (2,), "ceil_mode"),
-    (nn.AvgPool2d, (2,), "count_include_pad"),
     (nn.AvgPool2d, (2,), "divisor_override"),
     (nn.Dropout, (), "inplace"),
     (nn.ReLU, (), "inplace"),

@@ -153,3 +153,51 @@ def in_child_nowait(lock):
     if child == 0:
         os._exit(0 if lock.acquire(blocking=False) else 1)
     return os.waitpid(child, 0)[1] == 0
+
+
+# --- the state of the random generator --------------------------------------------------------
+
+
+@pytest.mark.parametrize("drawn", [0, 1, 7])
+def test_a_state_brings_the_same_numbers_again(drawn):
+    """Also half a word: some draws take 32 of 64 bits and keep the others."""
+    tg.manual_seed(3)
+    tg.randn(drawn, dtype=tg.float64)
+    generator.integers(9, dtype=np.int32)
+    assert generator.bit_generator.state["has_uint32"]
+    state = tg.get_rng_state()
+    first = [generator.integers(9, dtype=np.int32), *tg.randn(50).tolist(), generator.random()]
+    tg.manual_seed(0)
+    tg.set_rng_state(state)
+    again = [generator.integers(9, dtype=np.int32), *tg.randn(50).tolist(), generator.random()]
+    assert first == again
+    for stored in (state.numpy(), pickle.loads(pickle.dumps(state))):
+        tg.set_rng_state(stored)
+        assert generator.integers(9, dtype=np.int32) == first[0]
+
+
+def test_a_state_is_bytes_of_its_own(torch):
+    for m in (tg, torch):
+        state = m.get_rng_state()
+        assert str(state.dtype).endswith("uint8")
+        before = state.tolist()
+        m.randn(100)
+        assert state.tolist() == before != m.get_rng_state().tolist()
+        m.set_rng_state(state)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        (tg.ones(64), TypeError),
+        (np.zeros(63, np.uint8), ValueError),
+        (np.full(64, 255, np.uint8), ValueError),
+        (np.zeros((64, 1), np.uint8), ValueError),
+        ("state", TypeError),
+    ],
+)
+def test_anything_else_is_no_state_and_changes_nothing(wrong, error):
+    before = tg.get_rng_state().tolist()
+    with pytest.raises(error, match=r"uint8|get_rng_state"):
+        tg.set_rng_state(wrong)
+    assert tg.get_rng_state().tolist() == before

@@ -4,11 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from layouts import ANY_LAYOUT
 from oracle import around, assert_close, assert_same_as_torch, normal
 
 import tinygrad_bn as tg
 from tinygrad_bn import conv as chapter
+from tinygrad_bn import nn
 from tinygrad_bn.autograd import gradcheck, gradgradcheck
 from tinygrad_bn.kernels.plain import conv2d_naive
 
@@ -595,3 +598,75 @@ def test_what_collects_from_the_winners_has_the_derivative_that_routes_to_them(r
     assert gradcheck(lambda h: chapter.collect(h, x, y, window), h)
     g = tg.tensor(rng.standard_normal((1, 1, 2, 2)), requires_grad=True)
     assert gradcheck(lambda g: chapter.route(g, x, y, window), g)
+
+
+# --- windows that reach beyond the border, and padding that does not count ---------------------
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_pooling_with_every_option_is_pytorchs(torch, data):
+    kernel, stride, dilation = (
+        data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4))) for _ in range(3)
+    )
+    padding = tuple(data.draw(st.integers(0, k // 2)) for k in kernel)
+    if dilation != (1, 1):  # a window could have nothing but padding, where PyTorch reads beyond
+        padding = (0, 0)
+    shape = (data.draw(st.integers(1, 2)), 2, *data.draw(st.tuples(*[st.integers(1, 9)] * 2)))
+    values = np.random.default_rng(data.draw(st.integers(0, 99))).permutation(np.prod(shape))
+    ceil_mode, include = data.draw(st.booleans()), data.draw(st.booleans())
+    largest = data.draw(st.booleans())
+    name, options = "avg_pool2d", (kernel, stride, padding, ceil_mode, include)
+    if largest:
+        name, options = "max_pool2d", (kernel, stride, padding, dilation, ceil_mode)
+    found = []
+    for m, functions in ((tg, F), (torch, torch.nn.functional)):
+        x = m.tensor(values.reshape(shape) / 7, requires_grad=True)
+        try:
+            y = getattr(functions, name)(x, *options)
+        except (ValueError, RuntimeError):
+            found.append(None)
+            continue
+        u = m.tensor(np.random.default_rng(1).standard_normal(y.shape), requires_grad=True)
+        (g,) = m.autograd.grad((y * u).sum(), [x], create_graph=True)
+        (second,) = m.autograd.grad((g * g * g).sum(), [u])
+        found.append([y, g, second])
+    if found[0] is None or found[1] is None:
+        assert found == [None, None]
+        return
+    for ours, theirs in zip(*found, strict=True):
+        assert_close(ours, theirs)
+
+
+def test_a_last_window_covers_what_is_left():
+    x = tg.arange(1, 26).float().reshape(1, 1, 5, 5)
+    assert F.max_pool2d(x, 2, ceil_mode=True).tolist() == [
+        [[[7.0, 9.0, 10.0], [17.0, 19.0, 20.0], [22.0, 24.0, 25.0]]]
+    ]
+    assert F.avg_pool2d(x, 2, ceil_mode=True).tolist() == [
+        [[[4.0, 6.0, 7.5], [14.0, 16.0, 17.5], [21.5, 23.5, 25.0]]]
+    ]
+
+
+def test_the_layers_hand_their_options_on(torch):
+    for m in (tg, torch):
+        x = m.ones(1, 1, 5, 5)
+        assert tuple(m.nn.MaxPool2d(2, ceil_mode=True)(x).shape) == (1, 1, 3, 3)
+        assert tuple(m.nn.AvgPool2d(2, 2, 0, True)(x).shape) == (1, 1, 3, 3)
+        assert m.nn.AvgPool2d(2, 2, 1, False, False)(x).tolist() == [[[[1.0] * 3] * 3]]
+        assert repr(m.nn.MaxPool2d(2, ceil_mode=True)) == (
+            "MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=True)"
+        )
+
+
+@pytest.mark.parametrize("name", ["ceil_mode", "count_include_pad"])
+def test_an_option_of_pooling_is_a_truth_value(name):
+    x = tg.ones(1, 1, 4, 4)
+    for make in (F.avg_pool2d, F.max_pool2d)[: 1 if name == "count_include_pad" else 2]:
+        with pytest.raises(TypeError, match=f"{name} must be True or False, not 1"):
+            make(x, 2, **{name: 1})
+    with pytest.raises(TypeError, match=f"{name} must be True or False"):
+        nn.AvgPool2d(2, **{name: None})
+    if name == "ceil_mode":
+        with pytest.raises(TypeError, match="ceil_mode must be True or False"):
+            nn.MaxPool2d(2, ceil_mode="yes")

@@ -115,7 +115,7 @@ FAULTS = {
         "integers-in-a-list": ("tuple | list", "tuple"),
         "integers-of-any-kind": ("set(map(type, values)) <= {int}", "True"),
     },
-    "joined_shapes": {"joined-as-they-are": ("others != first", "False")},
+    "joined_shapes": {"joined-as-they-are": ("tuple(shape) != first", "False")},
     "equal_shapes": {
         "stacked-as-they-are": ("len({tensor.shape for tensor in tensors}) > 1", "False")
     },

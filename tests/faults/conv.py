@@ -83,12 +83,12 @@ FAULTS = {
     },
     "max_pool2d": {
         "pool-unbatched-dilation": (
-            "max_pool2d(batch, kernel_size, stride, padding, dilation)",
-            "max_pool2d(batch, kernel_size, stride, padding)",
+            "max_pool2d(batch, kernel_size, stride, padding, dilation, ceil_mode)",
+            "max_pool2d(batch, kernel_size, stride, padding, ceil_mode=ceil_mode)",
         ),
         "pool-unbatched-stays": (
-            "max_pool2d(batch, kernel_size, stride, padding, dilation).squeeze(0)",
-            "max_pool2d(batch, kernel_size, stride, padding, dilation)",
+            "max_pool2d(batch, kernel_size, stride, padding, dilation, ceil_mode).squeeze(0)",
+            "max_pool2d(batch, kernel_size, stride, padding, dilation, ceil_mode)",
         ),
         "pool-not-checked": ("checks.images('max_pool2d', input)", "input.shape[2:]"),
         "pool-does-not-fit": ("checks.kernel_fits(window)", "pass"),
@@ -96,12 +96,34 @@ FAULTS = {
     },
     "route": {"pool-second": ("collect(h, x, y, window)", "-collect(h, x, y, window)")},
     "collect": {"pool-third": ("route(g, x, y, window)", "-route(g, x, y, window)")},
+    "covered": {
+        "covered-from-the-image": (
+            "np.arange(window.output[axis]) * window.stride[axis] - before",
+            "np.arange(window.output[axis]) * window.stride[axis]",
+        ),
+        "covered-beyond": (
+            "np.minimum(start + window.kernel[axis], size + counted[1])",
+            "start + window.kernel[axis]",
+        ),
+        "covered-before": ("np.maximum(start, -counted[0])", "start"),
+        "covered-without-padding": ("size + counted[1]", "size"),
+    },
     "avg_pool2d": {
+        "average-of-all": (
+            "y * wrap((size / np.outer(vertical, horizontal)).astype(input.dtype))",
+            "y",
+        ),
+        "average-with-padding": (
+            "window.padding if count_include_pad else NO_PADDING",
+            "window.padding",
+        ),
+        "average-floor": ("window.rounded_up()", "window"),
+        "average-transposed": ("np.outer(vertical, horizontal)", "np.outer(horizontal, vertical)"),
         "average": ("math.prod(window.kernel)", "sum(window.kernel)"),
         "average-over-channels": ("groups=channels", "groups=1"),
         "average-unbatched-padding": (
-            "avg_pool2d(input.unsqueeze(0), kernel_size, stride, padding)",
-            "avg_pool2d(input.unsqueeze(0), kernel_size, stride)",
+            "(kernel_size, stride, padding, ceil_mode, count_include_pad)",
+            "(kernel_size, stride, 0, ceil_mode, count_include_pad)",
         ),
         "average-not-checked": ("checks.images('avg_pool2d', input)", "input.shape[2:]"),
         "average-does-not-fit": ("checks.kernel_fits(window)", "pass"),
@@ -132,20 +154,20 @@ FAULTS = {
     },
     "MaxPool2d.forward": {
         "layer-pool-options": (
-            "max_pool2d(input, self.kernel_size, self.stride, self.padding, self.dilation)",
-            "max_pool2d(input, self.kernel_size, self.dilation, self.padding, self.stride)",
+            "(self.stride, self.padding, self.dilation, self.ceil_mode)",
+            "(self.dilation, self.padding, self.stride, self.ceil_mode)",
         )
     },
     "MaxPool2d.extra_repr": {
         "layer-pool-dilation-printed": (
-            "f'{super().extra_repr()}, dilation={self.dilation}'",
+            "f'{super().extra_repr()}, dilation={self.dilation}, ceil_mode={self.ceil_mode}'",
             "super().extra_repr()",
         )
     },
     "AvgPool2d.forward": {
         "layer-average-padding": (
-            "avg_pool2d(input, self.kernel_size, self.stride, self.padding)",
-            "avg_pool2d(input, self.kernel_size, self.stride)",
+            "(self.stride, self.padding, self.ceil_mode, self.count_include_pad)",
+            "(self.stride, 0, self.ceil_mode, self.count_include_pad)",
         )
     },
 }

@@ -71,6 +71,13 @@ FAULTS = {
         "images-not-copied": ("inside[...] = x", "pass"),
         "framed-axes": ("x.transpose(1, 2, 3, 0)", "x.transpose(1, 3, 2, 0)"),
     },
+    "Window.rounded_up": {
+        "rounded-down": ("-(-rest // step)", "rest // step"),
+        "window-in-the-padding": ("further * step >= inside", "False"),
+        "window-at-the-end": ("further * step >= inside", "further * step > inside"),
+        "padding-below-0-too": ("max(further * step - rest, 0)", "further * step - rest"),
+        "rounded-in-one-axis": ("(wider[0], wider[1])", "(wider[1], wider[1])"),
+    },
     "Window.patches": {
         "patches-dilation-axis": ("w * dw", "w * dh"),
         "patches-dilation-axis-vertical": ("h * dh", "h * dw"),

@@ -2,6 +2,13 @@
 
 FAULTS = {
     "manual_seed": {"any-seed": ("np.random.PCG64(seed)", "np.random.PCG64(0)")},
+    "get_rng_state": {
+        "half-a-word-forgotten": ("state['has_uint32']", "0"),
+        "word-forgotten": ("state['uinteger']", "0"),
+    },
+    "set_rng_state": {
+        "state-not-checked": ("checks.rng_state(new_state)", "new_state.data.tobytes()")
+    },
     "wrap": {"scalars-stay-scalars": ("np.asarray(array)", "array")},
     "record": {
         "recorded-without-need": ("any(required)", "True"),

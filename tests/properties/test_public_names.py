@@ -150,11 +150,13 @@ TABLE = {
         says="as torch.optim.swa_utils.update_bn, but Algorithm 2: layer by layer, the mean",
     ),
     "randn": Row(left_out="generator layout out pin_memory"),
+    "get_rng_state": Row(),
+    "set_rng_state": Row(),
     "stack": Row(left_out="out"),
     "tensor": Row(left_out="pin_memory"),
     "where": Row(left_out="out", says="with three arguments only"),
     "zeros": Row(left_out="layout out"),
-    "nn.AvgPool2d": Row(left_out="ceil_mode count_include_pad divisor_override"),
+    "nn.AvgPool2d": Row(left_out="divisor_override"),
     "nn.AvgPool2d.forward": Row(),
     "Tensor.version": Row(None, says="PyTorch's _version, an object that memory shares"),
     "nn.BatchNorm1d.kinds": Row(None, says="the inputs that it takes, by their number of axes"),
@@ -186,7 +188,7 @@ TABLE = {
         says="the two, deprecated there, would stand before it",
     ),
     "nn.MSELoss.forward": Row(),
-    "nn.MaxPool2d": Row(left_out="ceil_mode return_indices"),
+    "nn.MaxPool2d": Row(left_out="return_indices", moved="ceil_mode"),
     "nn.MaxPool2d.forward": Row(),
     "nn.Module": Row(documented=""),
     "nn.ModuleList": Row(defaults="modules"),
@@ -234,7 +236,7 @@ TABLE = {
     "nn.Tanh": Row(documented=""),
     "nn.Tanh.forward": Row(),
     "nn.functional": Row(),
-    "nn.functional.avg_pool2d": Row(left_out="ceil_mode count_include_pad divisor_override"),
+    "nn.functional.avg_pool2d": Row(left_out="divisor_override"),
     "nn.functional.batch_norm": Row(),
     "nn.functional.conv2d": Row(),
     "nn.functional.cross_entropy": Row(
@@ -252,7 +254,7 @@ TABLE = {
     "nn.functional.max_pool2d": Row(
         documented="input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,"
         " return_indices=False",
-        left_out="ceil_mode return_indices",
+        left_out="return_indices",
     ),
     "nn.functional.mse_loss": Row(
         left_out="size_average reduce weight",

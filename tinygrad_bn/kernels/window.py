@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -45,6 +45,22 @@ class Window:
         spread = pair("dilation", dilation, 1)
         border = margins(padding, kernel, steps, spread)
         return cls(image, kernel, steps, spread, border, groups)
+
+    def rounded_up(self) -> Self:
+        """With so much more padding below and to the right that no pixel is left out at the end.
+
+        A further window has to begin inside the image, or in the padding before it.
+        """
+        wider = []
+        for axis in (0, 1):
+            before, after = self.padding[axis]
+            inside, step = self.image[axis] + before, self.stride[axis]
+            rest = inside + after - self.extent[axis]
+            further = -(-rest // step)  # windows after the first
+            if further * step >= inside:
+                further -= 1
+            wider.append((before, after + max(further * step - rest, 0)))
+        return replace(self, padding=(wider[0], wider[1]))
 
     @cached_property
     def extent(self) -> Pair:
