@@ -68,7 +68,8 @@ def load(folder: Path | None, held_back: bool) -> tuple[MNIST, MNIST]:
 
 def save(model: nn.Module, path: Path) -> None:
     """A file that PyTorch and others read, under PyTorch's names."""
-    save_file({name: t.numpy() for name, t in model.state_dict().items()}, path)
+    state = model.state_dict().items()
+    save_file({name: t.numpy().copy() for name, t in state}, path)  # row by row, as files have it
 
 
 # --- the command line -----------------------------------------------------------------------------

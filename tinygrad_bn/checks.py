@@ -549,6 +549,44 @@ def features_are_channels(input: Given) -> None:
         )
 
 
+# --- data -----------------------------------------------------------------------------------------
+
+
+def dataset(data: Any) -> None:
+    """TypeError unless it has a length and samples."""
+    for method in ("__len__", "__getitem__"):
+        if not hasattr(data, method):
+            raise TypeError(
+                f"a dataset has a length and gives a sample for an index: {type(data).__name__} "
+                f"has no {method}"
+            )
+
+
+def equal_lengths(tensors: Sequence[Any], kind: type) -> None:
+    """TypeError or ValueError unless there are tensors, all of as many rows."""
+    joinable(tensors, kind)
+    shapes = [tensor.shape for tensor in tensors]
+    if len({shape[:1] for shape in shapes}) > 1 or () in shapes:
+        raise ValueError(f"TensorDataset: tensors of one length are needed, not {shapes}")
+
+
+def equal_samples(samples: Sequence[Any]) -> None:
+    """ValueError unless all samples have as many parts."""
+    lengths = {len(sample) for sample in samples}
+    if len(lengths) > 1:
+        raise ValueError(f"the samples of a batch have different numbers of parts: {lengths}")
+
+
+def can_be_collated(sample: Any) -> None:
+    """TypeError unless samples of this kind can be stacked."""
+    is_tensor = hasattr(sample, "grad_fn")
+    if not is_tensor and not isinstance(sample, int | float | np.ndarray | np.generic):
+        raise TypeError(
+            f"the dataset's samples hold a {type(sample).__name__}: give tensors, arrays, numbers, "
+            "text, or tuples and dicts of these"
+        )
+
+
 # --- optimizers -----------------------------------------------------------------------------------
 
 

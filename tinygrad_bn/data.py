@@ -1,58 +1,77 @@
-"""[9] Data: the IDX format, the MNIST digits that ship with this package, and mini-batches."""
+"""[9] Data: the IDX format, the MNIST digits that ship with this package, and mini-batches.
+
+A data set is anything with a length that gives a sample for an index; a `DataLoader` makes batches
+of it. Both are PyTorch's.
+"""
 
 import gzip
+import itertools
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from . import checks
-from .checks import float32, int64
+from .checks import float32, float64, int64
 from .engine import Array
-from .tensor import Tensor, generator, wrap
+from .tensor import Tensor, as_tensor, generator, stack, wrap
 
-__all__ = ["MNIST", "DataLoader", "read_idx"]
+__all__ = ["MNIST", "DataLoader", "TensorDataset", "read_idx"]
 
 SHIPPED = Path(__file__).parent / "mnist"
+CHUNK = 16 << 20  # bytes that are read at a time
+
+# --- files ----------------------------------------------------------------------------------------
 
 
 def read_idx(path: str | Path) -> Array:
     """The array of unsigned bytes in an IDX file, gzipped or not.
 
     The format: two zero bytes, 0x08 for unsigned bytes, the number of axes, the size of each axis
-    as a big-endian 32-bit integer, then the values. ValueError, naming the file, for anything else.
+    as a big-endian 32-bit integer, then the values. ValueError, naming the file, for anything else;
+    no more is read than the header announces.
 
     >>> read_idx(SHIPPED / "t10k-labels-idx1-ubyte.gz")[:3]
     array([7, 2, 1], dtype=uint8)
     """
-    content = unzipped(Path(path))
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
-        start = content[:4].hex(" ")
-        raise ValueError(f"{path}: not an IDX file of bytes: starts {start!r}, not '00 00 08'")
-    axes = content[3]
-    header = 4 + 4 * axes
-    if len(content) < header:
-        raise ValueError(f"{path}: ends inside its header of {header} bytes")
-    shape = struct.unpack(f">{axes}I", content[4:header])
-    if len(content) - header != math.prod(shape):
-        found = len(content) - header
-        raise ValueError(f"{path}: {found} values, but its header says {shape}: {math.prod(shape)}")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: not a file that can be read from beginning to end")
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        try:
+            return idx_array(path, gzip.open(file) if zipped else file)  # type: ignore[arg-type]
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(f"{path}: damaged or incomplete gzip file ({error})") from error
 
 
-def unzipped(path: Path) -> bytes:
-    """What is in a file, gzipped or not."""
-    content = path.read_bytes()
-    if content[:2] != b"\x1f\x8b":
-        return content
+def idx_array(path: Path, stream: BinaryIO) -> Array:
+    """Header and values from an open file."""
+    start = stream.read(4)
+    if len(start) < 4 or start[:3] != b"\x00\x00\x08":
+        found = start.hex(" ")
+        raise ValueError(f"{path}: not an IDX file of bytes: starts {found!r}, not '00 00 08'")
+    axes = start[3]
+    header = stream.read(4 * axes)
+    if len(header) < 4 * axes:
+        raise ValueError(f"{path}: ends inside its header of {4 + 4 * axes} bytes")
+    shape = struct.unpack(f">{axes}I", header)
+    expected = math.prod(shape)
+    values = bytearray()
+    while chunk := stream.read(min(CHUNK, expected + 1 - len(values))):
+        values += chunk
+    if len(values) != expected:
+        found = f"{len(values)} values" if len(values) < expected else "more values"
+        raise ValueError(f"{path}: {found}, but its header says {shape}: {expected}")
     try:
-        return gzip.decompress(content)
-    except (EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{path}: damaged or incomplete gzip file ({error})") from error
+        return np.frombuffer(values, np.uint8).reshape(shape)
+    except ValueError as error:  # as for more than 64 axes
+        raise ValueError(f"{path}: no array has the shape {shape} ({error})") from error
 
 
 def find_file(root: Path, name: str) -> Path:
@@ -63,26 +82,44 @@ def find_file(root: Path, name: str) -> Path:
     raise FileNotFoundError(f"no file {name} or {name}.gz in the folder {root}")
 
 
+def pixel_statistics(images: Array) -> tuple[float, float]:
+    """Mean and standard deviation of all pixels / 255; 1 for the latter, if they are all equal."""
+    counts = np.zeros(256)
+    for start in range(0, len(images), 1000):  # not all at once: that takes eight bytes a pixel
+        counts += np.bincount(images[start : start + 1000].ravel(), minlength=256)
+    values = np.arange(256) / 255
+    mean = np.average(values, weights=counts)
+    deviation = math.sqrt(np.average((values - mean) ** 2, weights=counts))
+    return float(mean), deviation or 1.0
+
+
+# --- data sets ------------------------------------------------------------------------------------
+
+
 class MNIST:
     """Images of handwritten digits with their labels: 60,000 for training, or 10,000 for testing.
 
     root: a folder with files of the same names and format, gzipped or not (Fashion-MNIST, KMNIST,
     one's own); None for the MNIST that ships with this package. part: a slice, to hold images back.
     images: (N, H, W), uint8. labels: (N,), int64. `dataset[index]` gives the images as float32
-    (…, 1, H, W), standardised as (pixel/255 − mean)/std with MNIST's mean and standard deviation;
-    and the labels. Raises FileNotFoundError or ValueError, naming the file.
+    (…, 1, H, W), standardised as (pixel/255 − mean)/std with the mean and standard deviation of the
+    training images in that folder; and the labels. transform: a function of an image (1, H, W) that
+    returns another, called anew for each sample. Raises FileNotFoundError or ValueError, naming the
+    file.
 
     >>> images, labels = MNIST(train=False)[:2]
     >>> images.shape, labels
     ((2, 1, 28, 28), tensor([7, 2]))
     """
 
-    mean, std = 0.1307, 0.3081
+    mean, std = 0.1307, 0.3081  # of the shipped training images
 
     def __init__(
         self,
         root: str | Path | None = None,
         train: bool = True,
+        transform: Callable[[Tensor], Any] | None = None,
+        *,
         part: slice = slice(None),
     ) -> None:
         folder = SHIPPED if root is None else Path(root)
@@ -96,18 +133,33 @@ class MNIST:
             raise ValueError(f"{label_file}: {labels.shape} labels for {len(images)} images")
         if labels.size and labels.max() > 9:
             raise ValueError(f"{label_file}: label {labels.max()} is not a digit from 0 to 9")
+        if root is not None:
+            seen = images if train else read_idx(find_file(folder, "train-images-idx3-ubyte"))
+            if seen.size:
+                self.mean, self.std = pixel_statistics(seen)
         self.images, self.labels = images[part], labels[part].astype(int64)
+        self.transform = transform
 
     def __len__(self) -> int:
         """The number of images."""
         return len(self.images)
 
-    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor]:
-        """(images, labels) for an index, a slice or an array of indices."""
+    def __getitem__(self, index: Any) -> tuple[Any, Tensor]:
+        """(image, label) for an index; (images, labels) for a slice or an array of indices."""
+        labels = np.array(self.labels[index])
+        if self.transform is not None and labels.ndim > 0:
+            chosen = np.arange(len(self))[index]
+            batch: tuple[Any, Tensor] = collated([self[i] for i in chosen])
+            return batch
         pixels = self.images[index].astype(float32)
         pixels *= 1 / (255 * self.std)
         pixels -= self.mean / self.std
-        return wrap(np.expand_dims(pixels, -3)), wrap(np.array(self.labels[index]))
+        images = wrap(np.expand_dims(pixels, -3))
+        return self.transform(images) if self.transform else images, wrap(labels)
+
+    def __getitems__(self, indices: list[int]) -> tuple[Any, Tensor]:
+        """A whole batch, as a DataLoader asks for it: much faster than one by one."""
+        return self[indices]
 
     def __repr__(self) -> str:
         """How many, and how large."""
@@ -115,11 +167,62 @@ class MNIST:
         return f"MNIST({len(self):,} images of {height} x {width})"
 
 
+class TensorDataset:
+    """Samples that are rows of tensors: sample i is (a[i], b[i], …).
+
+    >>> dataset = TensorDataset(ones(3, 2), tensor([0, 1, 2]))
+    >>> dataset[1]
+    (tensor([1., 1.]), tensor(1))
+    """
+
+    def __init__(self, *tensors: Tensor) -> None:
+        checks.equal_lengths(tensors, Tensor)
+        self.tensors = tensors
+
+    def __len__(self) -> int:
+        """The number of samples."""
+        return len(self.tensors[0])
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+        """One sample; or, for a slice or a list of indices, several."""
+        return tuple([tensor[index] for tensor in self.tensors])
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, ...]:
+        """A whole batch."""
+        return self[indices]
+
+    def __repr__(self) -> str:
+        """The tensors' shapes."""
+        return f"TensorDataset({', '.join([str(tensor.shape) for tensor in self.tensors])})"
+
+
+# --- mini-batches ---------------------------------------------------------------------------------
+
+
+def collated(samples: Sequence[Any]) -> Any:
+    """Samples as one batch: tensors, arrays and numbers are stacked; in tuples, part by part."""
+    first = samples[0]
+    if isinstance(first, tuple | list):
+        checks.equal_samples(samples)
+        return tuple([collated(part) for part in zip(*samples, strict=True)])
+    if isinstance(first, dict):
+        return {key: collated([sample[key] for sample in samples]) for key in first}
+    if isinstance(first, str):
+        return list(samples)
+    if isinstance(first, float) and not isinstance(first, np.generic):
+        return Tensor(samples, dtype=float64)
+    checks.can_be_collated(first)
+    return stack([as_tensor(sample) for sample in samples])
+
+
 class DataLoader:
     """Mini-batches of a dataset: `for images, labels in DataLoader(MNIST(), 64, shuffle=True)`.
 
-    dataset: anything with a length that gives samples for an array of indices. shuffle: a new order
-    at each pass, from the generator that `manual_seed` sets. drop_last: no smaller last batch.
+    dataset: anything with a length that gives a sample for an index. Samples are fetched one by one
+    and stacked; of a dataset with `__getitems__`, all of a batch at once, by a list of indices: it
+    returns a list of samples, or a batch that is ready, a tuple. shuffle: a new order at each pass,
+    from the generator that `manual_seed` sets. sampler: the indices in an order of one's own,
+    instead of shuffle. drop_last: no smaller last batch.
 
     >>> batches = DataLoader(MNIST(train=False), batch_size=64)
     >>> len(batches), next(iter(batches))[1].shape
@@ -131,25 +234,41 @@ class DataLoader:
         dataset: Any,
         batch_size: int = 1,
         shuffle: bool = False,
+        sampler: Iterable[int] | None = None,
         *,
         drop_last: bool = False,
     ) -> None:
         checks.positive_integers(batch_size=batch_size)
+        checks.dataset(dataset)
+        if sampler is not None and shuffle:
+            raise ValueError("DataLoader: give a sampler or shuffle=True, not both")
         self.dataset, self.batch_size = dataset, batch_size
         self.shuffle, self.drop_last = shuffle, drop_last
+        self.sampler = sampler
 
     def __len__(self) -> int:
         """The number of batches."""
+        samples: Any = self.dataset if self.sampler is None else self.sampler
         whole = math.floor if self.drop_last else math.ceil
-        return whole(len(self.dataset) / self.batch_size)
+        return whole(len(samples) / self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def __iter__(self) -> Iterator[Any]:
         """One pass over the data set."""
         n = len(self.dataset)
-        order = generator.permutation(n) if self.shuffle else np.arange(n)
-        for i in range(len(self)):
-            start = i * self.batch_size
-            yield self.dataset[order[start : start + self.batch_size]]
+        order: Iterable[int] = range(n) if self.sampler is None else self.sampler
+        if self.shuffle:
+            order = generator.permutation(n).tolist()
+        indices = iter(order)
+        while chosen := list(itertools.islice(indices, self.batch_size)):
+            if len(chosen) == self.batch_size or not self.drop_last:
+                yield self.batch(chosen)
+
+    def batch(self, indices: list[int]) -> Any:
+        """The samples of these indices, put together."""
+        if not hasattr(self.dataset, "__getitems__"):
+            return collated([self.dataset[i] for i in indices])
+        found = self.dataset.__getitems__(indices)
+        return collated(found) if isinstance(found, list) else found
 
     def __repr__(self) -> str:
         """The data set and how it is divided."""

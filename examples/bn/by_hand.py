@@ -7,6 +7,7 @@ in plain NumPy and under the paper's names. Automatic differentiation then finds
 """
 
 import numpy as np
+from console import any_console
 from numpy import ndarray as Array
 
 from tinygrad_bn import Tensor, grad, nn, tensor
@@ -118,4 +119,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    any_console()
     main()

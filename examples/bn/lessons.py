@@ -15,6 +15,7 @@ from functools import lru_cache, partial
 from inspect import getdoc
 
 import numpy as np
+from console import any_console
 
 from tinygrad_bn import Tensor, grad, manual_seed, nn, no_grad, population_statistics, randn, tensor
 from tinygrad_bn.data import MNIST
@@ -297,4 +298,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    any_console()
     main()

@@ -2,31 +2,55 @@
 
 FAULTS = {
     "read_idx": {
-        "byte-order": ('f">{axes}I"', 'f"<{axes}I"'),
-        "other-types": ("content[:3] != b'\\x00\\x00\\x08'", "content[:2] != b'\\x00\\x00'"),
-        "empty-file": ("len(content) < 4", "False"),
-        "ends-in-the-header": ("len(content) < header", "False"),
-        "too-long": (
-            "len(content) - header != math.prod(shape)",
-            "len(content) - header < math.prod(shape)",
-        ),
-        "too-short": (
-            "len(content) - header != math.prod(shape)",
-            "len(content) - header > math.prod(shape)",
-        ),
-        "signed-bytes": ("np.uint8", "np.int8"),
-        "flat": (
-            "np.frombuffer(content, np.uint8, offset=header).reshape(shape)",
-            "np.frombuffer(content, np.uint8, offset=header)",
-        ),
-        "offset-of-one-axis": ("offset=header", "offset=len(content) - math.prod(shape) - 1"),
-    },
-    "unzipped": {
-        "never-unzipped": ("content[:2] != b'\\x1f\\x8b'", "True"),
+        "never-unzipped": ("file.read(2) == b'\\x1f\\x8b'", "not file.read(2)"),
         "damage-not-named": ("(EOFError, OSError, zlib.error)", "()"),
         "end-not-named": ("(EOFError, OSError, zlib.error)", "(OSError, zlib.error)"),
         "bad-block-not-named": ("(EOFError, OSError, zlib.error)", "(EOFError, OSError)"),
         "bad-sum-not-named": ("(EOFError, OSError, zlib.error)", "(EOFError, zlib.error)"),
+        "anything-opened": ("path.exists() and not path.is_file()", "False"),
+    },
+    "idx_array": {
+        "byte-order": ('f">{axes}I"', 'f"<{axes}I"'),
+        "other-types": ("start[:3] != b'\\x00\\x00\\x08'", "start[:2] != b'\\x00\\x00'"),
+        "empty-file": ("len(start) < 4", "False"),
+        "ends-in-the-header": ("len(header) < 4 * axes", "False"),
+        "too-long": ("len(values) != expected", "len(values) < expected"),
+        "too-short": ("len(values) != expected", "len(values) > expected"),
+        "signed-bytes": ("np.uint8", "np.int8"),
+        "flat": (
+            "np.frombuffer(values, np.uint8).reshape(shape)",
+            "np.frombuffer(values, np.uint8)",
+        ),
+        "reads-all": ("min(CHUNK, expected + 1 - len(values))", "CHUNK"),
+        "stops-at-what-is-expected": ("expected + 1 - len(values)", "expected - len(values)"),
+        "many-axes-not-named": ("ValueError", "TypeError", 2),
+    },
+    "pixel_statistics": {
+        "some-images-only": ("start + 1000", "start + 999"),
+        "pixels-of-256": ("np.arange(256) / 255", "np.arange(256) / 256"),
+        "square-of-the-deviation": ("math.sqrt", "float"),
+        "no-deviation": ("deviation or 1.0", "deviation"),
+    },
+    "TensorDataset.__init__": {
+        "any-tensors": ("checks.equal_lengths(tensors, Tensor)", "pass"),
+    },
+    "collated": {
+        "parts-of-any-number": ("checks.equal_samples(samples)", "pass"),
+        "lists-stay": ("tuple | list", "tuple"),
+        "texts-are-arrays": ("isinstance(first, str)", "False"),
+        "floats-in-32-bits": ("Tensor(samples, dtype=float64)", "Tensor(samples)"),
+        "anything-collated": ("checks.can_be_collated(first)", "pass"),
+        "numpys-floats-widened": (
+            "isinstance(first, float) and not isinstance(first, np.generic)",
+            "isinstance(first, float | np.floating)",
+        ),
+    },
+    "DataLoader.batch": {
+        "getitems-ignored": ("not hasattr(self.dataset, '__getitems__')", "True"),
+        "samples-not-put-together": (
+            "collated(found) if isinstance(found, list) else found",
+            "found",
+        ),
     },
     "find_file": {
         "gzipped-only": ("root / name", "root / f'{name}.gz'"),
@@ -40,6 +64,12 @@ FAULTS = {
     "MNIST.__init__": {
         "given-folder-ignored": ("SHIPPED if root is None else Path(root)", "SHIPPED"),
         "test-set": ("'train' if train else 't10k'", "'t10k' if train else 'train'"),
+        "statistics-of-mnist": ("root is not None", "False"),
+        "statistics-of-the-test-images": (
+            "images if train else read_idx(find_file(folder, 'train-images-idx3-ubyte'))",
+            "images",
+        ),
+        "statistics-of-no-images": ("seen.size", "True"),
         "images-of-any-rank": ("images.ndim != 3", "False"),
         "labels-of-any-number": ("labels.shape != images.shape[:1]", "False"),
         "labels-of-any-rank": ("labels.shape != images.shape[:1]", "len(labels) != len(images)"),
@@ -51,6 +81,8 @@ FAULTS = {
         "labels-dtype": ("labels[part].astype(int64)", "labels[part]"),
     },
     "MNIST.__getitem__": {
+        "transform-of-a-batch": ("self.transform is not None and labels.ndim > 0", "False"),
+        "transform-ignored": ("self.transform(images) if self.transform else images", "images"),
         "mean-sign": ("pixels -= self.mean / self.std", "pixels += self.mean / self.std"),
         "256": ("255", "256"),
         "channel-axis": ("np.expand_dims(pixels, -3)", "np.expand_dims(pixels, 0)"),
@@ -65,14 +97,25 @@ FAULTS = {
         )
     },
     "DataLoader.__init__": {
+        "any-dataset": ("checks.dataset(dataset)", "pass"),
+        "sampler-and-shuffle": ("sampler is not None and shuffle", "False"),
         "batch-size-not-checked": ("checks.positive_integers(batch_size=batch_size)", "pass"),
     },
     "DataLoader.__len__": {
         "last-batch": ("self.drop_last", "not self.drop_last"),
+        "length-without-sampler": (
+            "self.dataset if self.sampler is None else self.sampler",
+            "self.dataset",
+        ),
         "one-batch-more": ("math.ceil", "lambda batches: math.floor(batches) + 1"),
     },
     "DataLoader.__iter__": {
-        "short-batches": ("start + self.batch_size", "start + self.batch_size - 1"),
+        "short-batches": (
+            "len(chosen) == self.batch_size or not self.drop_last",
+            "len(chosen) == self.batch_size",
+        ),
+        "drop-last-ignored": ("len(chosen) == self.batch_size or not self.drop_last", "True"),
+        "sampler-ignored": ("range(n) if self.sampler is None else self.sampler", "range(n)"),
         "order": ("self.shuffle", "not self.shuffle"),
         "other-generator": ("generator.permutation(n)", "np.random.default_rng().permutation(n)"),
         "same-order-each-time": (

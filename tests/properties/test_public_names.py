@@ -304,10 +304,12 @@ TABLE = {
     "data.DataLoader": Row(
         left_out="batch_sampler collate_fn generator in_order multiprocessing_context"
         " num_workers persistent_workers pin_memory pin_memory_device prefetch_factor"
-        " sampler timeout worker_init_fn",
+        " timeout worker_init_fn",
         moved="drop_last",
         defaults="shuffle",
     ),
+    "data.DataLoader.batch": Row(None, says="the samples of some indices, put together"),
+    "data.TensorDataset": Row(None, says="torch.utils.data.TensorDataset"),
     "data.MNIST": Row(None, says="as torchvision.datasets.MNIST, but in tensors, and with a part"),
     "data.MNIST.mean": Row(None, says="of the training pixels"),
     "data.MNIST.std": Row(None, says="of the training pixels"),
@@ -555,7 +557,7 @@ def test_a_star_import_brings_the_layers_and_the_functions():
         lambda: nn.CrossEntropyLoss(None, 1),
         lambda: F.mse_loss(tg.ones(2), tg.ones(2), "sum"),
         lambda: nn.MSELoss("sum"),
-        lambda: tg.data.DataLoader(range(4), 2, False, True),
+        lambda: tg.data.DataLoader(range(4), 2, False, None, True),
         lambda: tg.grad(tg.ones(()), tg.ones(()), None, None, False, True),
     ],
 )
