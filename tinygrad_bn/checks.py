@@ -80,9 +80,22 @@ def no_bools(*operands: Any) -> None:
             raise TypeError("-: bools are not subtracted: convert them first, as with .float()")
 
 
+def are_tensors(function: str, **tensors: Given) -> None:
+    """TypeError unless those that are given are tensors."""
+    for name, value in tensors.items():
+        if value is not None and not hasattr(value, "grad_fn"):
+            raise TypeError(
+                f"{function}: {name} must be a Tensor, not {type(value).__name__}: use tensor(...)"
+            )
+
+
 def one_float_dtype(function: str, **tensors: Given) -> None:
     """TypeError unless those that are given are all float32, or all float64."""
-    dtypes = {name: t.data.dtype for name, t in tensors.items() if t is not None}
+    try:
+        dtypes = {name: t.data.dtype for name, t in tensors.items() if t is not None}
+    except AttributeError:
+        are_tensors(function, **tensors)
+        raise
     if set(dtypes.values()) not in ({float32}, {float64}):
         given = ", ".join([f"{name} {dtype}" for name, dtype in dtypes.items()])
         raise TypeError(f"{function} needs one floating-point dtype, not {given}: use .to(dtype)")
@@ -408,19 +421,21 @@ def is_constant(function: str, **tensors: Given) -> None:
 
 def linear(input: Given, weight: Given, bias: Given) -> None:
     """Shapes (..., in), (out, in) and (out,), of one dtype."""
+    one_float_dtype("linear", input=input, weight=weight, bias=bias)
     if weight.ndim != 2:
         raise ValueError(f"linear: weight must be (out, in), not {weight.shape}")
     if input.ndim == 0 or input.shape[-1] != weight.shape[1]:
         raise ValueError(f"linear: input {input.shape} does not fit weight {weight.shape}")
     has_shape("linear", weight.shape[:1], bias=bias)
-    one_float_dtype("linear", input=input, weight=weight, bias=bias)
 
 
 def images(function: str, input: Given, **others: Given) -> None:
     """Images (N, C, H, W), of one dtype with the others."""
-    if input.ndim != 4:
-        raise ValueError(f"{function}: images are (N, C, H, W) or (C, H, W), not {input.shape}")
     one_float_dtype(function, input=input, **others)
+    if input.ndim != 4:
+        raise ValueError(
+            f"{function}: input must be images (N, C, H, W) or (C, H, W), not {input.shape}"
+        )
 
 
 def conv2d(input: Given, weight: Given, bias: Given, groups: int) -> None:
@@ -472,9 +487,9 @@ REDUCTIONS = ("mean", "sum", "none")
 
 def class_scores(input: Given, weight: Given) -> int:
     """The number of classes C of scores (N, C, ...), with a weight (C,) for each, or none."""
-    if input.ndim < 2 or input.shape[1] == 0:
-        raise ValueError(f"cross_entropy: {input.shape} has no axis of at least one class")
     one_float_dtype("cross_entropy", input=input, weight=weight)
+    if input.ndim < 2 or input.shape[1] == 0:
+        raise ValueError(f"cross_entropy: input {input.shape} has no axis of at least one class")
     has_shape("cross_entropy", input.shape[1:2], weight=weight)
     is_constant("cross_entropy", weight=weight)
     return int(input.shape[1])
@@ -512,10 +527,10 @@ def batch_norm(
     input: Given, eps: float, affine: dict[str, Given], statistics: dict[str, Given]
 ) -> None:
     """Input (N, C, ...); the others are (C,) or None, and the statistics constant."""
-    if input.ndim < 2:
-        raise ValueError(f"batch_norm needs (N, C, ...), not {input.shape}")
-    in_range(0, math.inf, eps=eps)
     one_float_dtype("batch_norm", input=input, **affine, **statistics)
+    if input.ndim < 2:
+        raise ValueError(f"batch_norm: input must be (N, C, ...), not {input.shape}")
+    in_range(0, math.inf, eps=eps)
     has_shape("batch_norm", input.shape[1:2], **affine, **statistics)
     is_constant("batch_norm", **statistics)
 
@@ -533,6 +548,7 @@ def values_per_channel(shape: Shape, layer: object) -> int:
 
 def channels(layer: Any, input: Given, kinds: dict[int, str]) -> None:
     """ValueError unless the layer takes inputs of this rank and as many channels."""
+    are_tensors(type(layer).__name__, input=input)
     if input.ndim not in kinds or input.shape[1] != layer.num_features:
         raise ValueError(
             f"{layer!r} takes {' or '.join(kinds.values())}, C = "

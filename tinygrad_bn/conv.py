@@ -93,6 +93,7 @@ def conv2d(
     tensor([[[[2., 2.],
               [2., 2.]]]])
     """
+    checks.are_tensors("conv2d", input=input, weight=weight, bias=bias)
     if input.ndim == 3:
         batch = input.unsqueeze(0)
         return conv2d(batch, weight, bias, stride, padding, dilation, groups).squeeze(0)
@@ -186,6 +187,7 @@ def max_pool2d(
     >>> F.max_pool2d(tensor([[[[1.0, 7.0], [3.0, 2.0]]]]), 2)
     tensor([[[[7.]]]])
     """
+    checks.are_tensors("max_pool2d", input=input)
     if input.ndim == 3:
         batch = input.unsqueeze(0)
         return max_pool2d(batch, kernel_size, stride, padding, dilation, ceil_mode).squeeze(0)
@@ -239,6 +241,7 @@ def avg_pool2d(
     >>> F.avg_pool2d(tensor([[[[1.0, 7.0], [3.0, 1.0]]]]), 2)
     tensor([[[[3.]]]])
     """
+    checks.are_tensors("avg_pool2d", input=input)
     if input.ndim == 3:
         options = (kernel_size, stride, padding, ceil_mode, count_include_pad)
         return avg_pool2d(input.unsqueeze(0), *options).squeeze(0)

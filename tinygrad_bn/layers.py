@@ -80,6 +80,7 @@ def relu(input: Tensor) -> Tensor:
     >>> F.relu(tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
+    checks.are_tensors("relu", input=input)
     return input.relu()
 
 
@@ -89,6 +90,7 @@ def sigmoid(input: Tensor) -> Tensor:
     >>> F.sigmoid(zeros(1))
     tensor([0.5000])
     """
+    checks.are_tensors("sigmoid", input=input)
     return input.sigmoid()
 
 
@@ -98,6 +100,7 @@ def tanh(input: Tensor) -> Tensor:
     >>> F.tanh(zeros(1))
     tensor([0.])
     """
+    checks.are_tensors("tanh", input=input)
     return input.tanh()
 
 
@@ -109,24 +112,24 @@ class ReLU(Module):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """See `Tensor.relu`."""
-        return input.relu()
+        """See `relu`."""
+        return relu(input)
 
 
 class Sigmoid(Module):
     """1 / (1 + e^(−x)); see `sigmoid`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """See `Tensor.sigmoid`."""
-        return input.sigmoid()
+        """See `sigmoid`."""
+        return sigmoid(input)
 
 
 class Tanh(Module):
     """The hyperbolic tangent; see `tanh`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """See `Tensor.tanh`."""
-        return input.tanh()
+        """See `tanh`."""
+        return tanh(input)
 
 
 # --- shapes ---------------------------------------------------------------------------------------
@@ -160,6 +163,7 @@ class Flatten(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """See `Tensor.flatten`."""
+        checks.are_tensors("Flatten", input=input)
         return input.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:

@@ -107,6 +107,7 @@ def cross_entropy(
     """
     checks.one_of(*REDUCTIONS, reduction=reduction)
     checks.in_range(0, 1, label_smoothing=label_smoothing)
+    checks.are_tensors("cross_entropy", input=input, target=target, weight=weight)
     one_sample = input.ndim == 1
     if one_sample:
         input, target = input.unsqueeze(0), target.unsqueeze(0)
@@ -221,6 +222,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
     tensor(2.)
     """
     checks.one_of(*REDUCTIONS, reduction=reduction)
+    checks.are_tensors("mse_loss", input=input, target=target)
     checks.has_shape("mse_loss", input.shape, target=target)
     difference = input - target
     return reduced(difference * difference, reduction)

@@ -208,6 +208,23 @@ def combined(name: str, ufunc: np.ufunc, a: Tensor, b: Tensor) -> Any:
         raise ValueError(f"{name}: {a.shape} and {b.shape} cannot be broadcast") from None
 
 
+# What is asked of the tensor in `array + tensor`, by the name of NumPy's function.
+REFLECTED = {
+    "add": "__radd__",
+    "subtract": "__rsub__",
+    "multiply": "__rmul__",
+    "divide": "__rtruediv__",
+    "power": "__rpow__",
+    "matmul": "__rmatmul__",
+    "less": "__gt__",
+    "less_equal": "__ge__",
+    "greater": "__lt__",
+    "greater_equal": "__le__",
+    "equal": "__eq__",
+    "not_equal": "__ne__",
+}
+
+
 class MinMax(NamedTuple):
     """What `max` and `min` along a dimension return."""
 
@@ -233,7 +250,6 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_grad", "_requires_grad", "data", "grad_fn", "version")
-    __array_ufunc__ = None  # ndarray + Tensor is left to Tensor.__radd__
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
         source = data.data if isinstance(data, Tensor) else data
@@ -242,7 +258,7 @@ class Tensor:
             dtype = array.dtype
             if not isinstance(source, np.ndarray | np.generic):  # chosen by NumPy
                 dtype = default_dtype(dtype, source)
-        self.data: Array = np.array(array, checks.supported_dtype(dtype))
+        self.data: Array = np.array(array, checks.supported_dtype(dtype), order="C")
         self.version = Version()
         self._grad: Tensor | None = None
         self.grad_fn: Node | None = None
@@ -328,6 +344,16 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """What `np.asarray(tensor)` calls."""
         return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """`array + tensor` is `tensor.__radd__(array)`; NumPy's other functions are refused."""
+        reflected = REFLECTED.get(ufunc.__name__)
+        if reflected is None or method != "__call__" or options or inputs[-1] is not self:
+            raise TypeError(
+                f"numpy.{ufunc.__name__} is not for a Tensor: use x.detach().numpy(), and to "
+                "change a weight in place `with no_grad(): w -= ...`, not w.data"
+            )
+        return getattr(self, reflected)(inputs[0])
 
     def item(self) -> Any:
         """The single number in it, as Python's."""

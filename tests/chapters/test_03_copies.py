@@ -201,3 +201,10 @@ def test_anything_else_is_no_state_and_changes_nothing(wrong, error):
     with pytest.raises(error, match=r"uint8|get_rng_state"):
         tg.set_rng_state(wrong)
     assert tg.get_rng_state().tolist() == before
+
+
+def test_a_tensor_made_of_an_array_lies_row_by_row():
+    """So that its bytes are what a file of weights holds, however the array was made."""
+    for array in (np.arange(6.0).reshape(2, 3).T, np.asfortranarray(np.ones((3, 2)))):
+        assert tg.tensor(array).data.flags.c_contiguous
+        assert nn.Parameter(tg.tensor(array)).data.flags.c_contiguous

@@ -80,6 +80,10 @@ FAULTS = {
         "numpys-true-is-1": ("bool | np.bool_", "bool"),
         "half-an-integer": ("not hasattr(value, '__index__')", "not hasattr(value, '__int__')"),
     },
+    "are_tensors": {
+        "nothing-is-a-tensor": ("value is not None", "False"),
+        "none-is-no-tensor": ("value is not None", "True"),
+    },
     "flag": {"any-flag": ("isinstance(value, bool)", "True")},
     "holds_float64": {
         "floats-of-numpys-not-seen": ("types <= {int, float, bool}", "True"),

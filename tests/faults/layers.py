@@ -52,9 +52,9 @@ FAULTS = {
     "relu": {"relu-is-abs": ("input.relu()", "input.abs()")},
     "sigmoid": {"sigmoid-is-tanh": ("input.sigmoid()", "input.tanh()")},
     "tanh": {"tanh-is-sigmoid": ("input.tanh()", "input.sigmoid()")},
-    "ReLU.forward": {"layer-relu-is-abs": ("input.relu()", "input.abs()")},
-    "Sigmoid.forward": {"layer-sigmoid-is-tanh": ("input.sigmoid()", "input.tanh()")},
-    "Tanh.forward": {"layer-tanh-is-sigmoid": ("input.tanh()", "input.sigmoid()")},
+    "ReLU.forward": {"layer-relu-is-abs": ("relu(input)", "input.abs()")},
+    "Sigmoid.forward": {"layer-sigmoid-is-tanh": ("sigmoid(input)", "input.tanh()")},
+    "Tanh.forward": {"layer-tanh-is-sigmoid": ("tanh(input)", "input.sigmoid()")},
     "Identity.forward": {"identity-is-a-copy": ("return input", "return input.clone()")},
     "Flatten.__init__": {
         "flatten-the-batch": ("1", "0", 0),

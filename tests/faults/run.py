@@ -67,15 +67,28 @@ FIRST = {
     "window": ["chapters/test_10_conv.py"],
     "pooling": ["chapters/test_10_conv.py"],
     "normalization": ["chapters/test_11_batchnorm.py", "properties/test_bn_properties.py"],
-    "batchnorm": ["chapters/test_11_batchnorm.py", "properties/test_bn_properties.py"],
+    "batchnorm": [
+        *("chapters/test_11_batchnorm.py", "properties/test_bn_properties.py"),
+        *("chapters/test_05_protocol.py", "chapters/test_02_checks.py"),
+    ],
     "reductions": ["properties/test_reductions.py"],
     "elementwise": ["chapters/test_03_tensor.py", "chapters/test_06_layers.py"],
     "products": ["chapters/test_03_tensor.py", "chapters/test_06_layers.py"],
-    "engine": ["chapters/test_01_node.py"],
+    "engine": ["chapters/test_01_node.py", "chapters/test_01_versions.py"],
     "checks": [f"chapters/{path.name}" for path in (ROOT / "tests" / "chapters").glob("*.py")],
-    "tensor": ["chapters/test_03_in_place.py", "chapters/test_03_printing.py"],
-    "module": ["chapters/test_05_hooks.py"],
-    "optim": ["chapters/test_08_optim.py", "chapters/test_08_optimizer.py"],
+    "tensor": [
+        *(f"chapters/test_03_{name}.py" for name in ("in_place", "printing", "copies")),
+        *(f"chapters/{name}.py" for name in ("test_01_versions", "test_01_node")),
+        "chapters/test_02_arguments.py",
+    ],
+    "module": ["chapters/test_05_hooks.py", "chapters/test_05_protocol.py"],
+    "layers": ["chapters/test_02_checks.py"],
+    "losses": ["chapters/test_06_layers.py"],
+    "conv": ["chapters/test_06_layers.py", "chapters/test_02_checks.py"],
+    "optim": [
+        *(f"chapters/test_08_{name}.py" for name in ("optim", "optimizer", "state")),
+    ],
+    "data": ["chapters/test_09_loading.py"],
 }
 
 

@@ -61,9 +61,10 @@ FAULTS = {
     "compared": {"compared-without-promotion": ("operands(a, b)", "(a, as_tensor(b))")},
     "Tensor.__init__": {
         "shares-memory": (
-            "np.array(array, checks.supported_dtype(dtype))",
+            "np.array(array, checks.supported_dtype(dtype), order='C')",
             "np.asarray(array, checks.supported_dtype(dtype))",
         ),
+        "order-of-the-array": ("order='C'", "order='K'"),
         "float64-arrays-narrowed": ("not isinstance(source, np.ndarray | np.generic)", "True"),
         "python-floats-wide": ("not isinstance(source, np.ndarray | np.generic)", "False"),
         "any-dtype": ("checks.supported_dtype(dtype)", "dtype"),
@@ -146,6 +147,12 @@ FAULTS = {
     "default_dtype": {
         "default-of-32-bits": ("int64 if dtype.kind == 'i' else dtype", "dtype"),
         "default-narrows": ("checks.holds_float64(data)", "False"),
+    },
+    "Tensor.__array_ufunc__": {
+        "any-numpy-function": ("reflected is None", "False"),
+        "numpy-into-an-array": ("options", "False"),
+        "numpys-reductions": ("method != '__call__'", "False"),
+        "numpy-with-the-tensor-first": ("inputs[-1] is not self", "False"),
     },
     "Tensor.__index__": {"any-index": ("checks.can_be_an_index(self)", "pass")},
     "Tensor.detach": {
