@@ -809,6 +809,7 @@ class Tensor:
         mean = self.mean(dim, keepdim=True)
         n = self.numel() // max(mean.numel(), 1)
         centred = self - mean
+        centred = centred - centred.mean(dim, keepdim=True)  # what the mean was rounded by
         return (centred * centred).sum(dim, keepdim) / max(n - correction, 0)
 
     def max(self, dim: int | None = None, keepdim: bool = False) -> Any:

@@ -44,8 +44,9 @@ FAULTS = {
     },
     "conv2d_weight_gradient": {
         "padding-fill-of-weight-gradient": ("window.framed(x, 0)", "window.framed(x, 1)"),
-        "last-rows-only": ("dw + products.sum(1)", "products.sum(1)"),
-        "first-row-of-each-block": ("products.sum(1)", "products[:, 0]"),
+        "last-rows-only": ("dw + products.sum(1, np.float64)", "products.sum(1, np.float64)"),
+        "first-row-of-each-block": ("products.sum(1, np.float64)", "products[:, 0]"),
+        "rows-one-by-one": ("products.sum(1, np.float64)", "products.sum(1)"),
         "weight-gradient-axes": ("dw.swapaxes(1, 2)", "dw"),
         "weight-gradient-of-first-rows": (
             "rows_of_g[:, rows]",
@@ -55,7 +56,10 @@ FAULTS = {
             "patches[:, :, :, rows]",
             "patches[:, :, :, : rows.stop - rows.start]",
         ),
-        "weight-gradient-dtype": ("np.zeros((), x.dtype)", "np.zeros(1, float)"),
+        "weight-gradient-dtype": (
+            "np.ascontiguousarray(dw.swapaxes(1, 2), x.dtype)",
+            "np.ascontiguousarray(dw.swapaxes(1, 2))",
+        ),
         "weight-gradient-of-first-group": (
             "cols @ rows_of_g[:, rows]",
             "cols @ rows_of_g[:1, rows]",

@@ -4,7 +4,7 @@ FAULTS = {
     "sum_over": {
         "sums-in-their-own-dtype": ("np.float64", "x.dtype"),
         "sums-stay-wide": (
-            "x.sum(axes, np.float64, keepdims=keepdims).astype(x.dtype)",
+            "x.sum(axes, np.float64, keepdims=keepdims).astype(x.dtype, copy=False)",
             "x.sum(axes, np.float64, keepdims=keepdims)",
         ),
         "integers-as-floats": ("x.dtype.kind != 'f'", "False"),
@@ -12,6 +12,10 @@ FAULTS = {
     },
     "row_sums": {
         "rows-in-one-piece": ("m <= PIECE", "True"),
+        "product-of-few-sums": (
+            "np.vecdot(rows, np.ones(m, rows.dtype))",
+            "rows @ np.ones(m, rows.dtype)",
+        ),
     },
     "row_products": {
         "products-in-one-piece": ("m <= PIECE", "True"),
@@ -19,10 +23,10 @@ FAULTS = {
             "np.vecdot(a_pieces, b_pieces).sum(1, np.float64)",
             "np.add.accumulate(np.vecdot(a_pieces, b_pieces), 1)[:, -1].astype(np.float64)",
         ),
-        "rest-left-out": ("whole < m", "False"),
+        "rest-left-out": ("rest", "False", 2),
         "rest-of-the-first": (
-            "np.vecdot(a[:, whole:], b[:, whole:])",
-            "np.vecdot(a[:, whole:], a[:, whole:])",
+            "np.vecdot(a[:, whole:], b[:, -rest:])",
+            "np.vecdot(a[:, whole:], a[:, -rest:])",
         ),
         "pieces-of-the-first": ("b[:, :whole]", "a[:, :whole]"),
         "products-stay-wide": ("total.astype(a.dtype)", "total"),

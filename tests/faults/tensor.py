@@ -405,6 +405,7 @@ FAULTS = {
         "var-of-too-few": ("max(n - correction, 0)", "n - correction"),
         "var-keepdim": ("(centred * centred).sum(dim, keepdim)", "(centred * centred).sum(dim)"),
         "var-without-mean": ("self - mean", "self"),
+        "var-of-a-rounded-mean": ("centred - centred.mean(dim, keepdim=True)", "centred"),
     },
     "Tensor.max": {
         "max-of-nothing": ("checks.has_elements('max', self, dim)", "pass"),

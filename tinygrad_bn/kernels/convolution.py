@@ -8,6 +8,7 @@ columns to stay in the cache between the copy and the product. For G groups and 
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -74,12 +75,13 @@ def conv2d_weight_gradient(
     patches = window.patches(window.framed(x, 0))
     rows_of_g = by_row(batch_last(g), groups)
     rows_of_g = rows_of_g.swapaxes(2, 3)  # (G, OH, OW · N, O/G)
-    dw = np.zeros((), x.dtype)
+    dw: Any = 0.0  # float64, for the rows lie along a slow axis: see reductions.py
     for rows in blocks_of_rows(patches):
         cols = columns(patches[:, :, :, rows], groups)
         products = cols @ rows_of_g[:, rows]  # (G, rows, K, O/G)
-        dw = dw + products.sum(1)
-    return dw.swapaxes(1, 2).reshape(outputs, -1, *window.kernel)
+        dw = dw + products.sum(1, np.float64)
+    by_output: Array = np.ascontiguousarray(dw.swapaxes(1, 2), x.dtype)
+    return by_output.reshape(outputs, -1, *window.kernel)
 
 
 def conv2d_input_gradient(

@@ -113,9 +113,10 @@ def conv2d_weight_gradient(
 ) -> Array:  # (O, C/G, KH, KW)
     """∂w = Σ over n, h, w of x · g."""
     under = grouped(patches(padded(x, window, 0), window), 1, window)
-    dw: Array = np.einsum("ngchwuv,ngohw->gocuv", under, grouped(g, 1, window))
+    gs = grouped(g, 1, window)
+    dw: Array = np.einsum("ngchwuv,ngohw->gocuv", under, gs, dtype=np.float64)
     groups, outputs, channels = dw.shape[:3]
-    return dw.reshape(groups * outputs, channels, *window.kernel)
+    return dw.reshape(groups * outputs, channels, *window.kernel).astype(x.dtype)
 
 
 def conv2d_input_gradient(
