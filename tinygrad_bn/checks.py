@@ -149,9 +149,10 @@ def rng_state(state: Given) -> bytes:
     array = np.asarray(state.data if hasattr(state, "grad_fn") else state)
     if array.dtype != np.uint8:
         raise TypeError(f"a state of the generator is uint8, not {array.dtype}")
-    data = array.tobytes()
+    data = array.tobytes()  # from byte 16 on the increment, which is odd
     never_set = data[33:48] + data[52:]  # of two small numbers in 16 bytes each
-    if array.shape != (64,) or data[32] > 1 or any(never_set):
+    known = array.shape == (64,) and data[16] % 2 == 1 and data[32] <= 1
+    if not known or any(never_set):
         raise ValueError(f"these {array.shape} bytes are not from get_rng_state()")
     return data
 
@@ -205,6 +206,12 @@ def bound(name: str, value: Any) -> None:
         )
 
 
+def has_powers(a: Given, b: Given) -> None:
+    """ValueError for integers to a negative power, which is no integer."""
+    if a.data.dtype == int64 and (b.data < 0).any():
+        raise ValueError("**: negative powers of integers are no integers: use .float()")
+
+
 def steps(start: Any, end: Any, step: Any) -> None:
     """TypeError or ValueError unless `arange` can go from start to end in steps."""
     for name, value in (("start", start), ("end", end), ("step", step)):
@@ -212,6 +219,8 @@ def steps(start: Any, end: Any, step: Any) -> None:
             raise TypeError(f"arange: {name} must be a number, not {value!r}")
         if not math.isfinite(value):
             raise ValueError(f"arange: {name} must be finite, not {value}")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError(f"arange: {name} must fit into int64, not {value}")
     if step == 0 or (end - start) * step < 0:
         raise ValueError(f"arange: steps of {step} do not lead from {start} to {end}")
 
@@ -303,6 +312,15 @@ def has_elements(function: str, tensor: Given, dim: int | None) -> None:
         raise IndexError(f"{function}(dim={dim}) of no values: the shape is {tensor.shape}")
 
 
+def extreme(function: str, dim: Any, keepdim: Any) -> None:
+    """TypeError unless `max` or `min` is told one axis, or None; without one, none can be kept."""
+    flag(keepdim=keepdim)
+    if hasattr(dim, "grad_fn"):
+        raise TypeError(f"{function} takes an axis, not a tensor: where(a > b, a, b) takes two")
+    if keepdim and dim is None:
+        raise TypeError(f"{function}: keepdim=True needs a dim")
+
+
 def is_basic_index(index: tuple[Any, ...]) -> bool:
     """Whether an index has no arrays, and so names no element twice."""
     basic = slice | int | None
@@ -319,6 +337,8 @@ def condition(mask: Any) -> Array:
 
 def joinable(tensors: Sequence[Any], kind: type) -> None:
     """For `cat` and `stack`: ValueError without any, TypeError if something else is among them."""
+    if isinstance(tensors, kind):
+        raise TypeError("a list of tensors is needed, not one tensor")
     if len(tensors) == 0:
         raise ValueError("at least one tensor is needed")
     for tensor in tensors:
@@ -329,6 +349,8 @@ def joinable(tensors: Sequence[Any], kind: type) -> None:
 def joined_shapes(tensors: Sequence[Given], axis: int) -> None:
     """ValueError unless the shapes differ in one axis only."""
     first = tensors[0].shape
+    if first == ():
+        raise ValueError("cat: a tensor without axes cannot be joined to others: use stack")
     for tensor in tensors:
         shape = list(tensor.shape)
         shape[axis : axis + 1] = first[axis : axis + 1]
@@ -436,6 +458,8 @@ def images(function: str, input: Given, **others: Given) -> None:
         raise ValueError(
             f"{function}: input must be images (N, C, H, W) or (C, H, W), not {input.shape}"
         )
+    if 0 in input.data.shape[2:]:
+        raise ValueError(f"{function}: images of no pixels, {input.shape}")
 
 
 def conv2d(input: Given, weight: Given, bias: Given, groups: int) -> None:

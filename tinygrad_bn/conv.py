@@ -233,7 +233,7 @@ def avg_pool2d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
-    """The mean of each window, the padding counted as 0: a convolution with equal weights.
+    """The mean of each window, the padding counted as 0: a convolution with ones, divided.
 
     ceil_mode: a last window may reach beyond the border, and is the mean of what it covers inside.
     count_include_pad=False: the padding is not counted.
@@ -253,13 +253,10 @@ def avg_pool2d(
     if ceil_mode:
         window = window.rounded_up()
     checks.kernel_fits(window)
-    size = math.prod(window.kernel)
-    weight = np.ones((channels, 1, *window.kernel), input.dtype) / size
-    y = convolution(input, wrap(weight), window)
-    if window.padding == counted:
-        return y
+    ones = np.ones((channels, 1, *window.kernel), input.dtype)
     vertical, horizontal = [covered(window, axis, counted[axis]) for axis in (0, 1)]
-    return y * wrap((size / np.outer(vertical, horizontal)).astype(input.dtype))
+    pixels = np.outer(vertical, horizontal).astype(input.dtype)  # in each window, (OH, OW)
+    return convolution(input, wrap(ones), window) / wrap(pixels)
 
 
 def covered(window: Window, axis: int, counted: Pair) -> Array:

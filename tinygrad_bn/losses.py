@@ -25,9 +25,9 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
     tensor([-0.6931, -0.6931])
     """
     checks.one_float_dtype("log_softmax", input=input)
+    axes = checks.axes(checks.axis(dim, input.ndim), input.ndim)
     if input.numel() == 0:
         return input.clone()
-    axes = checks.axes(checks.axis(dim, input.ndim), input.ndim)
     shifted = input.data - input.data.max(axes, keepdims=True)  # so that nothing overflows
     return record(
         "log_softmax",
@@ -108,6 +108,7 @@ def cross_entropy(
     checks.one_of(*REDUCTIONS, reduction=reduction)
     checks.in_range(0, 1, label_smoothing=label_smoothing)
     checks.are_tensors("cross_entropy", input=input, target=target, weight=weight)
+    ignore_index = checks.integer("ignore_index", ignore_index)
     one_sample = input.ndim == 1
     if one_sample:
         input, target = input.unsqueeze(0), target.unsqueeze(0)

@@ -190,7 +190,7 @@ def compared(compare: np.ufunc, a: Tensor, b: Operand) -> Tensor:
 
 def is_comparable(value: Any) -> bool:
     """Whether == compares it element by element: Python decides about anything else."""
-    return isinstance(value, Tensor | np.ndarray | np.generic | int | float)
+    return isinstance(value, Tensor | np.ndarray | np.number | np.bool_ | int | float)
 
 
 def default_dtype(dtype: DType, data: Any) -> DType:
@@ -626,6 +626,7 @@ class Tensor:
     def __pow__(self, other: Operand) -> Tensor:
         """a^b. By convention ∂a is 0 where b = 0, and ∂b is 0 where a = 0 ≤ b."""
         a, b = operands(self, other, least=int64)
+        checks.has_powers(a, b)
 
         def by_a(g: Tensor, y: Tensor) -> Tensor:
             exponent = where((a == 0) * (b == 0), 1.0, b - 1)
@@ -817,7 +818,7 @@ class Tensor:
 
         Over all elements, equal maxima share the gradient; along an axis the first one takes it.
         """
-        checks.flag(keepdim=keepdim)
+        checks.extreme("max", dim, keepdim)
         checks.has_elements("max", self, dim)
         if dim is None:
             return extreme_of_all("max", self, np.argmax)
@@ -825,7 +826,7 @@ class Tensor:
 
     def min(self, dim: int | None = None, keepdim: bool = False) -> Any:
         """The smallest element; with `dim`, a pair (values, indices) along that axis."""
-        checks.flag(keepdim=keepdim)
+        checks.extreme("min", dim, keepdim)
         checks.has_elements("min", self, dim)
         if dim is None:
             return extreme_of_all("min", self, np.argmin)
@@ -919,9 +920,13 @@ class Tensor:
     def expand(self, *shape: Any) -> Tensor:
         """Repeated along axes of size 1 (and new leading ones) to `shape`; -1 keeps a size."""
         sizes = checks.expanded_shape(checks.sizes(shape, least=-1), self.shape)
+        try:
+            y = np.broadcast_to(self.data, sizes)
+        except ValueError:
+            raise ValueError(f"expand{sizes}: there is no such shape for {self.shape}") from None
         view = record(
             "expand",
-            np.broadcast_to(self.data, sizes),
+            y,
             (self, lambda g, y: g),  # the walk adds up the copies' gradients
             shape=sizes,
         )
@@ -1159,5 +1164,8 @@ def arange(
     start, end, step = [python_number(value) for value in (start, end, step)]
     checks.steps(start, end, step)
     integers = all(isinstance(value, int) for value in (start, end, step))
-    values = np.arange(start, end, step, dtype=int64 if integers else float64)
+    if integers:
+        values = np.arange(start, end, step, dtype=int64)
+    else:  # not NumPy's arange: it adds up a step that was rounded beside `start`
+        values = start + np.arange(math.ceil((end - start) / step)) * step
     return Tensor(values, requires_grad, dtype or (int64 if integers else float32))

@@ -6,6 +6,7 @@ no index, size or default integer depends on the platform.
 
 import sys
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -49,6 +50,8 @@ NONE_MEANS_ALL = {"sum", "mean", "max", "min", "argmax", "size", "squeeze"}
 def test_an_axis_is_an_integer(name, dim):
     if dim is None and name in NONE_MEANS_ALL:
         return
+    if isinstance(dim, tg.Tensor) and name in ("max", "min"):
+        return
     if isinstance(dim, bool) and name == "var":
         dim = (dim,)
     with pytest.raises(TypeError, match=r"must be an integer, not|single integer"):
@@ -58,6 +61,10 @@ def test_an_axis_is_an_integer(name, dim):
 @pytest.mark.parametrize("name", AXES)
 @pytest.mark.parametrize("dim", [1, -1, np.int64(1), np.int32(1), np.uint8(1), tg.tensor(1)])
 def test_an_axis_may_be_of_any_type_of_integer(name, dim):
+    if isinstance(dim, tg.Tensor) and name in ("max", "min"):
+        with pytest.raises(TypeError, match=r"where\(a > b, a, b\) takes two"):
+            AXES[name](SHAPED, dim)  # which in PyTorch is the larger of two tensors
+        return
     AXES[name](SHAPED, dim)
 
 
@@ -66,6 +73,16 @@ def test_an_axis_may_be_of_any_type_of_integer(name, dim):
 def test_an_axis_that_is_not_there_is_an_index_error(name, dim):
     with pytest.raises(IndexError, match="out of range"):
         AXES[name](SHAPED, dim)
+
+
+@pytest.mark.parametrize("softmax", [F.softmax, F.log_softmax])
+def test_the_softmax_of_nothing_has_axes_too(softmax):
+    empty = tg.ones(0, 3)
+    assert softmax(empty, 1).shape == (0, 3)
+    with pytest.raises(IndexError, match="out of range"):
+        softmax(empty, 2)
+    with pytest.raises(TypeError, match="must be an integer, not None"):
+        softmax(empty, None)
 
 
 SIZES = {
@@ -82,6 +99,12 @@ SIZES = {
     "Conv2d, kernel": lambda *size: nn.Conv2d(1, 1, size[0]),
     "Conv2d, stride": lambda *size: nn.Conv2d(1, 1, 1, size[0]),
     "Conv2d, padding": lambda *size: nn.Conv2d(1, 1, 1, padding=(size[0], 1)),
+    "Conv2d, all padding": lambda *size: nn.Conv2d(1, 1, 1, padding=size[0]),
+    "max_pool2d, padding": lambda *size: F.max_pool2d(tg.ones(1, 1, 3, 3), 2, padding=size[0]),
+    "AvgPool2d, padding": lambda *size: nn.AvgPool2d(2, padding=size[0]),
+    "ignore_index": lambda *size: F.cross_entropy(
+        tg.ones(1, 2), tg.tensor([0]), ignore_index=None if size[0] == -2 else size[0]
+    ),
     "Conv2d, dilation": lambda *size: nn.Conv2d(1, 1, 1, dilation=size[0]),
     "Conv2d, groups": lambda *size: nn.Conv2d(2, 2, 1, groups=size[0]),
     "conv2d, groups": lambda *size: F.conv2d(
@@ -95,9 +118,9 @@ SIZES = {
 
 
 @pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize("size", [True, np.True_, 2.0, "2", None])
+@pytest.mark.parametrize("size", [True, False, np.True_, np.False_, 2.0, "2", None])
 def test_a_size_is_an_integer(name, size):
-    with pytest.raises((TypeError, ValueError), match=r"integer"):
+    with pytest.raises((TypeError, ValueError), match=r"integer|must be a number"):
         SIZES[name](size)
 
 
@@ -130,6 +153,14 @@ def test_keepdim_is_a_truth_value_so_that_a_second_axis_is_not_taken_for_one(nam
     arguments = (1, 1, flag) if name == "var" else (1, flag)
     with pytest.raises(TypeError, match="keepdim must be True or False, not"):
         getattr(tg.ones(2, 3, 4, 5), name)(*arguments)
+
+
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_without_a_dim_none_can_be_kept(torch, name):
+    for m in (tg, torch):
+        with pytest.raises(TypeError, match="keepdim"):
+            getattr(m.ones(2, 3), name)(keepdim=True)
+    assert getattr(SHAPED, name)(keepdim=False).item() == 1
 
 
 def test_var_does_not_take_pytorchs_unbiased_for_an_axis(torch):
@@ -173,6 +204,23 @@ def test_what_cannot_be_broadcast_is_named_by_its_shapes(expression):
         eval(expression, {"m": tg, "a": tg.ones(2, 3), "b": tg.ones(4)})
 
 
+@pytest.mark.parametrize("size", [(4, 3), (2, 2), (5, 2, 4)])
+def test_what_cannot_be_expanded_is_named_by_its_shape(size):
+    with pytest.raises(ValueError, match=r"no such shape for \(2, 3\)"):
+        SHAPED.expand(size)
+
+
+def test_negative_powers_of_integers_are_refused(torch):
+    for m in (tg, torch):
+        x = m.tensor([1, 2])
+        with pytest.raises((ValueError, RuntimeError), match=r"(?i)negative"):
+            x**-1
+        assert (x**0).tolist() == [1, 1]
+        assert (x.float() ** -1).tolist() == (x**-1.0).tolist() == [1.0, 0.5]
+    with pytest.raises(ValueError, match=r"use .float\(\)"):
+        2 ** tg.tensor([1, -1])
+
+
 def test_what_cannot_be_joined_is_named_by_its_shapes():
     with pytest.raises(ValueError, match=r"cat: \(2, 3\) and \(4, 4\) differ in more than dim 0"):
         tg.cat([tg.ones(2, 3), tg.ones(4, 4)])
@@ -182,6 +230,11 @@ def test_what_cannot_be_joined_is_named_by_its_shapes():
         tg.stack([])
     with pytest.raises(TypeError, match="only tensors can be joined, not ndarray"):
         tg.stack([np.ones(2)])
+    with pytest.raises(ValueError, match="without axes cannot be joined to others: use stack"):
+        tg.cat([tg.tensor(1.0), tg.tensor(2.0)])
+    for join in (tg.cat, tg.stack):
+        with pytest.raises(TypeError, match="a list of tensors is needed, not one tensor"):
+            join(SHAPED)
 
 
 # --- numbers ----------------------------------------------------------------------------------
@@ -236,6 +289,17 @@ def test_steps_are_not_added_up_in_float32():
     np.testing.assert_array_equal(values.numpy(), exact.astype(np.float32))
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "step"),
+    [(1e6, 1e6 + 100, 0.1), (-7.5, 20, 0.01), (5, -5, -1 / 3), (0, 9, 1.5)],
+)
+def test_no_step_is_more_than_a_rounding_away_from_its_place(torch, start, end, step):
+    values = tg.arange(start, end, step, dtype=tg.float64).numpy()
+    assert len(values) == len(torch.arange(start, end, step))
+    places = np.array([float(Fraction(start) + i * Fraction(step)) for i in range(len(values))])
+    assert np.abs(values - places).max() <= np.spacing(np.abs(places).max())
+
+
 BOOLS = ["x - True", "True - x", "x - b", "b - x", "b - b", "-b", "b - 1"]
 
 
@@ -261,6 +325,9 @@ def test_bools_are_not_subtracted(torch, expression):
         (lambda: tg.arange(float("inf")), ValueError, "end must be finite"),
         (lambda: tg.arange(0, 1, float("nan")), ValueError, "step must be finite"),
         (lambda: tg.arange(0, 5, 0), ValueError, "steps of 0"),
+        (lambda: tg.arange(2**63), ValueError, "end must fit into int64, not 9223372036854775808"),
+        (lambda: tg.arange(-(2**63) - 1, 0), ValueError, "start must fit into int64"),
+        (lambda: tg.arange(2.0**64, 0, 2**62), ValueError, "do not lead"),
         (lambda: tg.arange(5, 2), ValueError, "do not lead from 5 to 2"),
     ],
 )
@@ -275,7 +342,9 @@ def test_what_is_no_number_or_no_range_is_refused(call, error, message):
 # --- comparisons and indices ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("other", ["same", None, [1.0, 2.0], (1.0,), nn.ReLU, object(), {}])
+@pytest.mark.parametrize(
+    "other", ["same", np.str_("same"), b"", None, [1.0, 2.0], (1.0,), nn.ReLU, object(), {}]
+)
 def test_a_comparison_with_something_else_is_pythons(torch, other):
     for m in (tg, torch):
         x = m.tensor([1.0, 2.0])

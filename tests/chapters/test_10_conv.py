@@ -638,6 +638,33 @@ def test_pooling_with_every_option_is_pytorchs(torch, data):
         assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("kernel", [2, 3, 5, 7])
+def test_an_average_is_a_sum_that_is_divided_once(kernel):
+    """Of whole numbers the sum is exact, and so the mean is the float32 nearest to the true one."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 4 * kernel, 4 * kernel))
+    exact = pixels.reshape(2, 3, 4, kernel, 4, kernel).mean((3, 5))
+    found = F.avg_pool2d(tg.tensor(pixels).float(), kernel)
+    np.testing.assert_array_equal(found.numpy(), exact.astype(np.float32))
+    ones = F.avg_pool2d(tg.ones(1, 1, 9, 9), kernel, ceil_mode=True)
+    assert ones.numpy().min() == ones.numpy().max() == 1
+
+
+@pytest.mark.parametrize("size", [(4, 0), (0, 4)])
+def test_images_of_no_pixels_are_refused(torch, size):
+    for m in (tg, torch):
+        x, f = m.ones(1, 1, *size), m.nn.functional
+        calls = [
+            lambda x=x, f=f: f.avg_pool2d(x, 2, padding=1),
+            lambda x=x, f=f: f.max_pool2d(x, 2, padding=1),
+            lambda x=x, f=f, m=m: f.conv2d(x, m.ones(1, 1, 2, 2), padding=1),
+        ]
+        for call in calls:
+            with pytest.raises((ValueError, RuntimeError)):
+                call()
+    with pytest.raises(ValueError, match=r"images of no pixels, \(1, 1, "):
+        F.avg_pool2d(tg.ones(1, 1, *size), 2, padding=1)
+
+
 def test_a_last_window_covers_what_is_left():
     x = tg.arange(1, 26).float().reshape(1, 1, 5, 5)
     assert F.max_pool2d(x, 2, ceil_mode=True).tolist() == [

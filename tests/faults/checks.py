@@ -111,6 +111,8 @@ FAULTS = {
     "steps": {
         "steps-of-text": ("isinstance(value, int | float)", "True"),
         "steps-without-end": ("math.isfinite(value)", "True"),
+        "steps-beyond-int64": ("not -(2**63) <= value < 2**63", "False"),
+        "steps-of-large-floats-refused": ("isinstance(value, int)", "True"),
         "steps-standing-still": ("step == 0", "False"),
         "steps-backwards": ("(end - start) * step < 0", "False"),
     },
@@ -119,9 +121,26 @@ FAULTS = {
         "integers-in-a-list": ("tuple | list", "tuple"),
         "integers-of-any-kind": ("set(map(type, values)) <= {int}", "True"),
     },
-    "joined_shapes": {"joined-as-they-are": ("tuple(shape) != first", "False")},
+    "joined_shapes": {
+        "joined-as-they-are": ("tuple(shape) != first", "False"),
+        "joined-without-axes": ("first == ()", "False"),
+    },
+    "extreme": {
+        "extreme-of-a-tensor": ("hasattr(dim, 'grad_fn')", "False"),
+        "extreme-keeps-no-dim": ("keepdim and dim is None", "False"),
+        "extreme-keeps-nothing": ("dim is None", "True"),
+    },
+    "has_powers": {
+        "negative-powers": ("(b.data < 0).any()", "False"),
+        "negative-powers-of-floats-refused": ("a.data.dtype == int64", "True"),
+    },
     "equal_shapes": {
         "stacked-as-they-are": ("len({tensor.shape for tensor in tensors}) > 1", "False")
+    },
+    "rng_state": {
+        "state-that-stands-still": ("data[16] % 2 == 1", "True"),
+        "state-of-any-size": ("array.shape == (64,)", "True"),
+        "state-with-bytes-beyond": ("any(never_set)", "False"),
     },
     "can_be_an_index": {
         "several-as-an-index": ("tensor.data.size != 1", "False"),
@@ -172,6 +191,7 @@ FAULTS = {
     "condition": {"numbers-as-condition": ("array.dtype != bool_", "False")},
     "joinable": {
         "nothing-joined": ("len(tensors) == 0", "False"),
+        "one-tensor-joined": ("isinstance(tensors, kind)", "False"),
         "arrays-joined": ("not isinstance(tensor, kind)", "False"),
     },
     "matmul_shapes": {
@@ -219,6 +239,7 @@ FAULTS = {
     },
     "images": {
         "images-of-any-rank": ("input.ndim != 4", "False"),
+        "images-of-no-pixels": ("0 in input.data.shape[2:]", "False"),
         "images-dtypes-mixed": ("one_float_dtype(function, input=input, **others)", "pass"),
         "images-other-dtypes": (
             "one_float_dtype(function, input=input, **others)",

@@ -109,17 +109,14 @@ FAULTS = {
         "covered-without-padding": ("size + counted[1]", "size"),
     },
     "avg_pool2d": {
-        "average-of-all": (
-            "y * wrap((size / np.outer(vertical, horizontal)).astype(input.dtype))",
-            "y",
-        ),
+        "average-of-all": ("wrap(pixels)", "math.prod(window.kernel)"),
         "average-with-padding": (
             "window.padding if count_include_pad else NO_PADDING",
             "window.padding",
         ),
         "average-floor": ("window.rounded_up()", "window"),
         "average-transposed": ("np.outer(vertical, horizontal)", "np.outer(horizontal, vertical)"),
-        "average": ("math.prod(window.kernel)", "sum(window.kernel)"),
+        "average": ("convolution(input, wrap(ones), window) / wrap(pixels)", "wrap(pixels)"),
         "average-over-channels": ("groups=channels", "groups=1"),
         "average-unbatched-padding": (
             "(kernel_size, stride, padding, ceil_mode, count_include_pad)",

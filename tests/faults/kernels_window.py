@@ -117,7 +117,8 @@ FAULTS = {
         "pair-of-numpys-numbers": ("(int(both[0]), int(both[1]))", "(both[0], both[1])"),
     },
     "is_integer": {
-        "true-is-1": ("value is not True", "True"),
+        "true-is-1": ("not isinstance(value, bool)", "value is not False"),
+        "false-is-0": ("not isinstance(value, bool)", "value is not True"),
         "numpy-is-no-integer": ("int | np.integer", "int"),
         "any-integer": ("bool(value >= least)", "True"),
         "least-excluded": ("value >= least", "value > least"),

@@ -23,6 +23,7 @@ FAULTS = {
     "LogSoftmax.forward": {"layer-log-softmax-axis": ("self.dim", "-1")},
     "cross_entropy": {
         "reduction-not-checked": ("checks.one_of(*REDUCTIONS, reduction=reduction)", "pass"),
+        "ignored-is-no-integer": ("checks.integer('ignore_index', ignore_index)", "ignore_index"),
         "smoothing-not-checked": ("checks.in_range(0, 1, label_smoothing=label_smoothing)", "pass"),
         "unbatched-row": ("losses.squeeze(0) if one_sample else losses", "losses"),
         "scores-not-checked": ("checks.class_scores(input, weight)", "input.shape[1]"),

@@ -245,7 +245,10 @@ FAULTS = {
         "div-first": ("g / b", "g * b"),
         "div-of-integers": ("least=float32", "least=bool_"),
     },
-    "Tensor.__pow__": {"pow-of-bools": ("least=int64", "least=bool_")},
+    "Tensor.__pow__": {
+        "pow-of-bools": ("least=int64", "least=bool_"),
+        "pow-not-checked": ("checks.has_powers(a, b)", "pass"),
+    },
     "Tensor.__pow__.<locals>.by_a": {
         "pow-off-by-one": ("b - 1", "b"),
         "pow-zero-exponent": ("where((a == 0) * (b == 0), 1.0, b - 1)", "b - 1"),
@@ -603,7 +606,11 @@ FAULTS = {
             "all(isinstance(value, int) for value in (start, end, step))",
             "any(isinstance(value, int) for value in (start, end, step))",
         ),
-        "arange-in-float32": ("float64", "float32"),
+        "arange-with-numpys-steps": (
+            "start + np.arange(math.ceil((end - start) / step)) * step",
+            "np.arange(start, end, step, dtype=float64)",
+        ),
+        "arange-without-its-last": ("math.ceil((end - start) / step)", "int((end - start) / step)"),
         "arange-not-checked": ("checks.steps(start, end, step)", "pass"),
         "arange-dtype-ignored": (
             "dtype or (int64 if integers else float32)",

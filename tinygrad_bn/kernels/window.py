@@ -148,8 +148,8 @@ def pair(name: str, value: Any, least: int) -> Pair:
 
 
 def is_integer(value: Any, least: int) -> bool:
-    """Whether `value` is an integer >= `least`, of Python's or NumPy's; True is none."""
-    integer = isinstance(value, int | np.integer) and value is not True
+    """Whether `value` is an integer >= `least`, of Python's or NumPy's; True and False are none."""
+    integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
     return integer and bool(value >= least)
 
 
