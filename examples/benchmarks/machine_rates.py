@@ -33,8 +33,8 @@ def row(work: Work, outcome: Outcome, limit: float) -> list[str]:
     cells = [work.name, f"{flops(work) / 1e9:.3g}"]
     for library in ("tinygrad_bn", "PyTorch"):
         medians = [m.median for name, m in outcome.measured.items() if name.startswith(library)]
-        share = f"{flops(work) / min(medians) / limit:.0%}" if medians else "–"
-        cells += [ms(min(medians)) if medians else "–", share]
+        share = f"{flops(work) / min(medians) / limit:.0%}" if medians else "-"
+        cells += [ms(min(medians)) if medians else "-", share]
     return cells
 
 

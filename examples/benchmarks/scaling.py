@@ -42,8 +42,8 @@ DEPTHS = {n: Work(f"depth {n}", chain(n), 32, (32,)) for n in (1, 3, 10, 30, 100
 CURVES = [
     Curve("batch", "example CNN", BATCHES),
     Curve("image side", "example CNN, batch 16", SIDES),
-    Curve("channels", "two convolutions c → c, batch 16", CHANNELS),
-    Curve("depth", "a chain of ReLUs of 32 × 32", DEPTHS),
+    Curve("channels", "two convolutions c -> c, batch 16", CHANNELS),
+    Curve("depth", "a chain of ReLUs of 32 x 32", DEPTHS),
 ]
 Points = dict[int, Measured]  # of one library along one curve
 Scaling = dict[str, dict[str, Points]]  # by the name of the curve, then by library

@@ -43,6 +43,6 @@ def run(args: Namespace, names: list[str], report: Report) -> None:
     for name, times in found.items():
         medians = map(statistics.median, zip(*times, strict=True))
         cells = [form.format(value) for form, value in zip(forms, medians, strict=False)]
-        rows.append([name, *cells, *["–"] * (3 - len(cells))])
+        rows.append([name, *cells, *["-"] * (3 - len(cells))])
     report.table(head, rows)
     report.problems(failed)

@@ -12,7 +12,7 @@ Steps = dict[int, dict[str, Outcome]]  # by threads, then by the name of the wor
 
 def times_cell(outcome: Outcome, name: str) -> str:
     if name not in outcome.measured:
-        return "failed" if name in outcome.failed else "–"
+        return "failed" if name in outcome.failed else "-"
     first, middle, last = map(ms, outcome.measured[name].quartiles)
     return f"{middle} [{first}, {last}]"
 
@@ -21,7 +21,7 @@ def ratio_cell(outcome: Outcome, name: str) -> str:
     """To PyTorch in its usual order of axes / to the faster of its two."""
     torch = [m.median for n, m in outcome.measured.items() if n.startswith("PyTorch")]
     if "PyTorch" not in outcome.measured or name not in outcome.measured:
-        return "–"
+        return "-"
     own = outcome.measured[name].median
     return f"{own / outcome.measured['PyTorch'].median:.2f} / {own / min(torch):.2f}"
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from console import any_console
 from numpy import ndarray as Array
 from tqdm import tqdm
 
@@ -433,4 +434,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    any_console()
     main()

@@ -324,7 +324,7 @@ def public_names(module):
     if hasattr(module, "__all__"):
         return sorted(module.__all__)
     names = set()
-    for node in ast.parse(Path(module.__file__).read_text()).body:
+    for node in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.ImportFrom):  # `import x as x` passes x on
