@@ -250,7 +250,9 @@ class BatchNorm(Module):
         self.register_buffer("num_batches_tracked", zeros((), dtype=int64) if tracks else None)
 
     def reset_running_stats(self) -> None:
-        """As at the start: mean 0, variance 1, no batches seen."""
+        """As at the start: mean 0, variance 1, no batches seen; if it tracks them."""
+        if not self.track_running_stats:
+            return
         if self.running_mean is not None and self.running_var is not None:
             self.running_mean.zero_()
             self.running_var.fill_(1)
@@ -260,7 +262,8 @@ class BatchNorm(Module):
     def forward(self, input: Tensor) -> Tensor:
         """By the batch's statistics in training, or where there are no others; see `batch_norm`."""
         checks.channels(self, input, self.kinds)
-        use_batch = self.training or self.running_mean is None
+        has_statistics = self.running_mean is not None or self.running_var is not None
+        use_batch = self.training or not has_statistics
         if use_batch:
             checks.values_per_channel(input.shape, self)
         keeps = self.track_running_stats or not self.training  # it may be switched off later

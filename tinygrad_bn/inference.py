@@ -52,7 +52,9 @@ def population_statistics(model: Module, batches: Iterable[Any]) -> None:
 def tracking_layers(model: Module) -> list[BatchNorm]:
     """The batch normalizations that keep statistics."""
     layers = [module for module in model.modules() if isinstance(module, BatchNorm)]
-    return [layer for layer in layers if layer.running_var is not None]
+    return [
+        layer for layer in layers if layer.track_running_stats and layer.running_var is not None
+    ]
 
 
 def watched(
@@ -81,7 +83,13 @@ def in_order_of_calls(model: Module, inputs: list[Any]) -> list[BatchNorm]:
 
 
 def average_over(layer: BatchNorm, model: Module, inputs: list[Any]) -> None:
-    """Set one layer's statistics, while all the others stay as they are at inference."""
+    """Set one layer's statistics, while all the others stay as they are at inference.
+
+    A layer that is frozen, which is one whose `train` leaves it in eval mode, keeps its own.
+    """
+    layer.train()
+    if not layer.training:
+        return
     found = []
 
     def note(layer: Any, args: Any, output: Tensor) -> None:
@@ -90,7 +98,7 @@ def average_over(layer: BatchNorm, model: Module, inputs: list[Any]) -> None:
             found.append((output.numel(), mean, var))
 
     layer.momentum = 1.0  # so that the running statistics are those of the batch just seen
-    layer.train().reset_running_stats()
+    layer.reset_running_stats()
     watched([layer], model, inputs, note)
     layer.eval()
     if found and layer.running_mean is not None and layer.running_var is not None:
@@ -150,16 +158,24 @@ def neighbours(
     for name, child in module._submodules():
         yield prefix + name, module, before, child
         yield from neighbours(child, f"{prefix}{name}.")
-        if type(module).forward is Sequential.forward:
+        if forward_of(module) is Sequential.forward:
             before = child
+
+
+def forward_of(module: Any) -> Any:
+    """What it computes, for `isinstance` is not enough: a subclass may have its own `forward`."""
+    return getattr(type(module), "forward", None)  # a ModuleList has none
 
 
 def why_not(before: Any, layer: BatchNorm, uses: Counter[Tensor]) -> str:
     """What stands against folding the layer into the one before it; empty if nothing does."""
-    forward = getattr(type(before), "forward", None)  # not isinstance: a subclass may have its own
-    is_affine = forward in (Linear.forward, Conv2d.forward)
+    is_affine = forward_of(before) in (Linear.forward, Conv2d.forward)
     if not is_affine or len(before.weight) != layer.num_features:
         return "follows no Linear or Conv2d of as many channels in a Sequential"
+    if forward_of(layer) is not BatchNorm.forward:
+        return "has a forward of its own"
+    if before._forward_hooks or layer._forward_hooks:
+        return "or the layer before it has a forward hook: remove it first"
     if layer.training or layer.running_var is None:
         return "is in training mode, or keeps no statistics: call eval() first"
     if max(uses[before.weight], uses[before.bias], uses[layer.running_var]) > 1:
@@ -170,7 +186,7 @@ def why_not(before: Any, layer: BatchNorm, uses: Counter[Tensor]) -> str:
 def fold_into(before: Any, layer: BatchNorm) -> None:
     """Scale and shift the weights of a Linear or Conv2d as the layer would its output."""
     assert layer.running_mean is not None and layer.running_var is not None
-    scale = 1 / np.sqrt(layer.running_var.data + layer.eps)
+    scale = 1 / np.sqrt(layer.running_var.data + float(layer.eps))
     if layer.weight is not None:
         scale = scale * layer.weight.data
     bias = 0 if before.bias is None else before.bias.data
@@ -179,4 +195,4 @@ def fold_into(before: Any, layer: BatchNorm) -> None:
         shift = shift + layer.bias.data
     weight = before.weight
     weight.data = weight.data * scale.reshape(-1, *[1] * (weight.ndim - 1))
-    before.bias = Parameter(wrap(shift))
+    before.bias = Parameter(wrap(shift), weight.requires_grad)

@@ -282,6 +282,25 @@ def test_resetting_leaves_a_subclasss_buffers_alone():
     assert layer.num_batches_tracked.item() == 0
 
 
+def test_resetting_does_nothing_where_tracking_was_switched_off(torch):
+    for m in (tg, torch):
+        layer = m.nn.BatchNorm1d(1)
+        layer(m.tensor([[1.0], [3.0]]))
+        layer.track_running_stats = False
+        layer.reset_running_stats()
+        assert layer.running_mean.tolist() == pytest.approx([0.2])
+        assert layer.num_batches_tracked.item() == 1
+
+
+def test_one_of_two_statistics_is_refused_at_inference(torch):
+    for m, error in ((tg, ValueError), (torch, RuntimeError)):
+        for missing in ("running_mean", "running_var"):
+            layer = m.nn.BatchNorm1d(1).eval()
+            setattr(layer, missing, None)
+            with pytest.raises(error, match=r"running_(mean|var)"):
+                layer(m.tensor([[1.0], [3.0]]))
+
+
 # --- checkpoints of other programs ------------------------------------------------------------
 
 

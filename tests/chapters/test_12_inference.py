@@ -41,6 +41,32 @@ def test_a_model_without_running_statistics_is_refused():
             tg.population_statistics(model, [tg.ones(2, 3)])
 
 
+class Frozen(nn.BatchNorm1d):
+    """As batch normalization is usually frozen."""
+
+    def train(self, mode=True):
+        return super().train(False)
+
+
+def switched_off(features):
+    layer = nn.BatchNorm1d(features)
+    layer.track_running_stats = False
+    return layer
+
+
+@pytest.mark.parametrize("kind", [Frozen, switched_off])
+def test_a_layer_that_does_not_learn_its_statistics_keeps_them(kind):
+    model = nn.Sequential(kind(2), nn.BatchNorm1d(2))
+    model[0].running_mean.fill_(5.0)
+    model[0].running_var.fill_(4.0)
+    x = tg.tensor([[5.0, 7.0], [9.0, 7.0]])
+    tg.population_statistics(model.train(), [x])
+    assert model[0].running_mean.tolist() == [5.0, 5.0]
+    assert model[0].running_var.tolist() == [4.0, 4.0]
+    assert_close(model[1].running_mean, np.array([1.0, 1.0], "f4"), 1e-5)  # of (0, 1) and (2, 1)
+    assert_close(model[1].running_var, np.array([2.0, 0.0], "f4"), 1e-5)
+
+
 class Rows:
     """A dataset of rows and labels."""
 
@@ -194,6 +220,30 @@ class Rectified(nn.Linear):
         return super().forward(x).relu()
 
 
+class Doubled(nn.BatchNorm1d):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def hooked(place):
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    model[place].register_forward_hook(lambda module, args, output: 2 * output)
+    return model
+
+
+class Listing(nn.Module):
+    def __init__(self, model):
+        self.blocks = nn.ModuleList([model])
+
+    def forward(self, x):
+        return self.blocks[0](x)
+
+
+def with_a_list():
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    return Listing(model)
+
+
 def tied():
     model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 4))
     model[3].weight = model[0].weight
@@ -206,6 +256,13 @@ FOLDED_OR_REFUSED = {
     "a Sequential that does more": lambda: Residual(nn.Linear(4, 4), nn.BatchNorm1d(4)),
     "a Sequential that goes backwards": lambda: Backwards(nn.Linear(4, 4), nn.BatchNorm1d(4)),
     "a Linear that does more": lambda: nn.Sequential(Rectified(4, 4), nn.BatchNorm1d(4)),
+    "a batch normalization that does more": lambda: nn.Sequential(nn.Linear(4, 4), Doubled(4)),
+    "a hook after the Linear": lambda: hooked(0),
+    "a hook after the batch normalization": lambda: hooked(1),
+    "a list of modules among them": with_a_list,
+    "eps of NumPy's": lambda: nn.Sequential(
+        nn.Linear(4, 4), nn.BatchNorm1d(4, eps=np.float64(0.1))
+    ),
     "tied weights": tied,
 }
 
@@ -304,6 +361,13 @@ NOT_FOLDABLE = {  # the model, and the name and the reason that are to be given
         lambda: twice(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))),
         r"^0\.1 cannot.*used more than once",
     ),
+    "in a list": (
+        lambda: nn.ModuleList([nn.Linear(4, 4), nn.BatchNorm1d(4)]),
+        r"^1 cannot.*follows no Linear or Conv2d",
+    ),
+    "does more": (lambda: nn.Sequential(nn.Linear(4, 4), Doubled(4)), "^1 cannot.*of its own"),
+    "has a hook": (lambda: hooked(1), "^1 cannot.*forward hook"),
+    "follows a hook": (lambda: hooked(0), "^1 cannot.*forward hook"),
     "is the model": (lambda: nn.BatchNorm1d(4), r"cannot.*BatchNorm1d\(4"),
 }
 
@@ -362,6 +426,15 @@ def test_a_linear_on_more_axes_is_folded_for_two_axes_only(features):
         folded(tg.randn(6, 5, features))
     x = tg.randn(6, features)
     assert_close(folded(x), model(x), 1e-5)
+
+
+def test_folding_keeps_the_dtype_and_what_is_frozen():
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, eps=np.float64(0.1))).eval()
+    folded = tg.fold_batch_norm(model)
+    assert {p.dtype for p in folded.parameters()} == {tg.float32}
+    assert all(p.requires_grad for p in folded.parameters())
+    model[0].weight.requires_grad = model[0].bias.requires_grad = False
+    assert not any(p.requires_grad for p in tg.fold_batch_norm(model).parameters())
 
 
 def stages():

@@ -126,6 +126,7 @@ FAULTS = {
         ),
     },
     "BatchNorm.reset_running_stats": {
+        "reset-when-switched-off": ("not self.track_running_stats", "False"),
         "reset-variance": ("self.running_var.fill_(1)", "self.running_var.zero_()"),
         "reset-mean": ("self.running_mean.zero_()", "pass"),
         "reset-count": ("self.num_batches_tracked.zero_()", "pass"),
@@ -133,11 +134,12 @@ FAULTS = {
     "BatchNorm.forward": {
         "channels-not-checked": ("checks.channels(self, input, self.kinds)", "pass"),
         "one-value-not-checked": ("checks.values_per_channel(input.shape, self)", "pass"),
-        "untracked-eval": ("self.training or self.running_mean is None", "self.training"),
+        "untracked-eval": ("self.training or not has_statistics", "self.training"),
         "statistics-in-training": (
-            "self.training or self.running_mean is None",
-            "self.running_mean is None",
+            "self.training or not has_statistics",
+            "not has_statistics",
         ),
+        "one-statistic-is-none": ("self.running_var is not None", "False"),
         "counts-in-eval": ("self.training", "True", 1),
         "counts-empty": ("input.numel() > 0", "True"),
         "keeps-when-switched-off": ("self.track_running_stats or not self.training", "True"),

@@ -23,6 +23,7 @@ FAULTS = {
     },
     "tracking_layers": {
         "layers-without-statistics": ("layer.running_var is not None", "True"),
+        "layers-switched-off": ("layer.track_running_stats", "True"),
         "layers-of-the-top": ("model.modules()", "model.children()"),
     },
     "watched": {
@@ -54,11 +55,9 @@ FAULTS = {
             "np.average(variances, 0, counts)",
             "np.average(variances, 0, counts) * (1 - len(means) / sum(counts))",
         ),
-        "population-never-trains": (
-            "layer.train().reset_running_stats()",
-            "layer.reset_running_stats()",
-        ),
-        "population-not-reset": ("layer.train().reset_running_stats()", "layer.train()"),
+        "population-never-trains": ("layer.train()", "pass"),
+        "population-of-frozen-layers": ("not layer.training", "False"),
+        "population-not-reset": ("layer.reset_running_stats()", "pass"),
         "population-of-the-last-batch": (
             "layer.running_mean.copy_(np.average(means, 0, counts))",
             "pass",
@@ -90,16 +89,22 @@ FAULTS = {
         "fold-full-path": ("path.rpartition('.')[2]", "path"),
     },
     "neighbours": {
-        "fold-in-no-order": ("type(module).forward is Sequential.forward", "True"),
+        "fold-in-no-order": ("forward_of(module) is Sequential.forward", "True"),
         "fold-first-only": ("before = child", "pass"),
         "fold-prefix": ("f'{prefix}{name}.'", "f'{name}.'"),
         "fold-flat": ("neighbours(child, f'{prefix}{name}.')", "()"),
         "fold-after-subclass": (
-            "type(module).forward is Sequential.forward",
+            "forward_of(module) is Sequential.forward",
             "isinstance(module, Sequential)",
         ),
     },
+    "forward_of": {
+        "fold-beside-lists": ("getattr(type(module), 'forward', None)", "type(module).forward"),
+    },
     "why_not": {
+        "fold-what-does-more": ("forward_of(layer) is not BatchNorm.forward", "False"),
+        "fold-before-a-hook": ("before._forward_hooks", "False"),
+        "fold-a-hook": ("layer._forward_hooks", "False"),
         "fold-any-layer": (
             "not is_affine",
             "not hasattr(before, 'weight') or before.weight is None",
@@ -115,14 +120,19 @@ FAULTS = {
         "fold-shared-layer": ("uses[layer.running_var]", "0"),
         "fold-shared-bias": ("uses[before.bias]", "0"),
         "fold-subclasses": (
-            "getattr(type(before), 'forward', None)",
+            "forward_of(before)",
             "getattr(next((kind for kind in (Linear, Conv2d) if isinstance(before, kind)), None), 'forward', None)",
         ),
         "fold-linear-only": ("(Linear.forward, Conv2d.forward)", "(Linear.forward,)"),
     },
     "fold_into": {
         "fold-mean": ("bias - layer.running_mean.data", "bias + layer.running_mean.data"),
-        "fold-eps": ("layer.running_var.data + layer.eps", "layer.running_var.data"),
+        "fold-eps": ("layer.running_var.data + float(layer.eps)", "layer.running_var.data"),
+        "fold-eps-promotes": ("float(layer.eps)", "layer.eps"),
+        "fold-unfreezes": (
+            "Parameter(wrap(shift), weight.requires_grad)",
+            "Parameter(wrap(shift))",
+        ),
         "fold-shift": (
             "(bias - layer.running_mean.data) * scale",
             "bias - layer.running_mean.data",
