@@ -458,8 +458,6 @@ def images(function: str, input: Given, **others: Given) -> None:
         raise ValueError(
             f"{function}: input must be images (N, C, H, W) or (C, H, W), not {input.shape}"
         )
-    if 0 in input.data.shape[2:]:
-        raise ValueError(f"{function}: images of no pixels, {input.shape}")
 
 
 def conv2d(input: Given, weight: Given, bias: Given, groups: int) -> None:
@@ -491,8 +489,8 @@ def conv2d_layer(channels: Any, outputs: Any, groups: Any, padding_mode: str) ->
 
 
 def kernel_fits(window: Window) -> None:
-    """ValueError unless there is a place for the kernel in the padded image."""
-    if min(window.output) < 1:
+    """ValueError unless there is a place for the kernel in the padded image, and pixels in it."""
+    if min(window.output + window.image) < 1:
         raise ValueError(f"the kernel does not fit into the padded image: {window}")
 
 

@@ -1,6 +1,7 @@
 """Convolution and pooling against their definitions, written as loops, and against PyTorch."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -661,7 +662,7 @@ def test_images_of_no_pixels_are_refused(torch, size):
         for call in calls:
             with pytest.raises((ValueError, RuntimeError)):
                 call()
-    with pytest.raises(ValueError, match=r"images of no pixels, \(1, 1, "):
+    with pytest.raises(ValueError, match=rf"does not fit into .*image={re.escape(str(size))}"):
         F.avg_pool2d(tg.ones(1, 1, *size), 2, padding=1)
 
 
