@@ -204,6 +204,18 @@ def test_anything_else_is_no_state_and_changes_nothing(wrong, error):
     assert tg.get_rng_state().tolist() == before
 
 
+def test_nor_is_a_state_of_another_shape_or_with_other_bytes():
+    state = np.array(tg.get_rng_state().data)
+    tg.set_rng_state(state)
+    one_more = np.append(state, np.uint8(0))
+    for place in (32, 40, 60):  # beyond the numbers that are written there
+        changed = state.copy()
+        changed[place] = 2
+        for wrong in (changed, state.reshape(8, 8), one_more):
+            with pytest.raises(ValueError, match="are not from get_rng_state"):
+                tg.set_rng_state(wrong)
+
+
 def test_a_tensor_made_of_an_array_lies_row_by_row():
     """So that its bytes are what a file of weights holds, however the array was made."""
     for array in (np.arange(6.0).reshape(2, 3).T, np.asfortranarray(np.ones((3, 2)))):

@@ -404,3 +404,10 @@ def test_the_weights_of_a_loss_are_saved_and_converted_with_it():
     assert list(loss.state_dict()) == ["weight"]
     assert loss.double().weight.dtype == tg.float64
     assert list(loss.parameters()) == []
+
+
+@pytest.mark.parametrize("wrong", [True, 1.0, None, "1"])
+def test_the_ignored_class_is_an_integer(torch, wrong):
+    for m in (tg, torch):
+        with pytest.raises(TypeError, match=r"must be (an integer|int), not"):
+            m.nn.CrossEntropyLoss(ignore_index=wrong)(m.zeros(2, 3), m.tensor([0, 1]))

@@ -650,6 +650,14 @@ def test_an_average_is_a_sum_that_is_divided_once(kernel):
     assert ones.numpy().min() == ones.numpy().max() == 1
 
 
+@pytest.mark.parametrize("value", [True, False])
+def test_truth_values_are_no_numbers_of_pixels(value):
+    for option in ("kernel_size", "stride", "padding"):
+        for number in (value, (value, 1)):
+            with pytest.raises(ValueError, match=rf"{option} must be an integer.*{value}"):
+                nn.MaxPool2d(**{"kernel_size": 2, option: number})
+
+
 @pytest.mark.parametrize("size", [(4, 0), (0, 4)])
 def test_images_of_no_pixels_are_refused(torch, size):
     for m in (tg, torch):
