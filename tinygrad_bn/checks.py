@@ -9,7 +9,7 @@ ValueError is for values, TypeError for types, IndexError for axes, RuntimeError
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -129,6 +129,8 @@ def is_gradient(tensor: Given, value: Given) -> None:
     """TypeError or RuntimeError unless `tensor.grad = value` makes sense."""
     if not hasattr(value, "grad_fn"):
         raise TypeError(f"grad must be a Tensor or None, not {type(value).__name__}")
+    if value is tensor:
+        raise RuntimeError("a tensor cannot be its own grad: use .detach()")
     if value.data.shape != tensor.data.shape:
         raise RuntimeError(f"a grad of shape {value.shape} for a tensor of {tensor.shape}")
     if value.data.dtype != tensor.data.dtype:
@@ -168,8 +170,10 @@ def positive_integers(**sizes: Any) -> None:
 
 
 def in_range(least: float, most: float, **values: float) -> None:
-    """ValueError unless all are between the two."""
+    """ValueError unless all are between the two; TypeError for what is no number."""
     for name, value in values.items():
+        if not hasattr(value, "__float__"):
+            raise TypeError(f"{name} must be a number, not {value!r}")
         if not least <= value <= most:  # so is NaN: it compares as False
             raise ValueError(f"{name} must be between {least} and {most}, not {value}")
 
@@ -417,6 +421,24 @@ def stays(owner: str, name: str, value: Any, kind: type) -> None:
         )
 
 
+def new_buffer(owner: Any, name: str, value: Any, kind: type) -> None:
+    """TypeError unless it is a tensor, or None; ValueError if the name will not do."""
+    stays(type(owner).__name__, name, value, kind)
+    if "." in name:
+        raise ValueError(f"a buffer's name has no dot: {name!r}")
+    if hasattr(owner, name) and name not in owner._buffers:
+        raise ValueError(f"{type(owner).__name__}.{name} exists, and is not a buffer")
+
+
+def saved(owner: str, state: Any, *needed: str) -> None:
+    """TypeError unless it is a dict, as `state_dict` gives; ValueError if a key is missing."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"{owner}: a state_dict is a dict, not {type(state).__name__}")
+    for name in needed:
+        if name not in state:
+            raise ValueError(f"{owner}: no {name!r} in {list(state)}: the state of something else")
+
+
 def module(owner: str, number: int, value: Any, kind: type) -> Any:
     """`value`; TypeError unless it is a module."""
     if not isinstance(value, kind):
@@ -628,6 +650,16 @@ def can_be_collated(sample: Any) -> None:
 # --- optimizers -----------------------------------------------------------------------------------
 
 
+def param_group(group: Any) -> None:
+    """TypeError or ValueError unless it is a dict with its "params" in an order."""
+    if not isinstance(group, dict):
+        raise TypeError(f"a parameter group is a dict, not a {type(group).__name__}")
+    if "params" not in group:
+        raise ValueError(f"a parameter group needs 'params', beside {sorted(group)}")
+    if isinstance(group["params"], set):
+        raise TypeError("params must be a list: a set has no order, by which states are saved")
+
+
 def parameters(given: Sequence[Any], known: set[int], kind: type[Any]) -> None:
     """What an optimizer changes: tensors that were not computed, each in one group only."""
     for i, parameter in enumerate(given):
@@ -643,9 +675,7 @@ def parameters(given: Sequence[Any], known: set[int], kind: type[Any]) -> None:
 
 def schedule_state(name: str, own: Iterable[str], state: dict[str, Any]) -> None:
     """ValueError if a saved state is not that of such a schedule, but of another one."""
-    for needed in ("base_lrs", "last_epoch"):
-        if needed not in state:
-            raise ValueError(f"{name}: no {needed!r} in {sorted(state)}: not a schedule's state")
+    saved(name, state, "base_lrs", "last_epoch")
     public = [option for option, value in state.items() if value and not option.startswith("_")]
     unknown = sorted(set(public) - set(own))
     if unknown:

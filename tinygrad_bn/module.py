@@ -96,6 +96,11 @@ class Module:
             checks.stays(type(self).__name__, name, value, Tensor)
         super().__setattr__(name, value)
 
+    def __delattr__(self, name: str) -> None:
+        """`del module.name`: free for anything; no buffer any more, if it was one."""
+        super().__delattr__(name)
+        self._buffers = tuple([buffer for buffer in self._buffers if buffer != name])
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward`, and then the hooks."""
         output = self.forward(*args, **kwargs)
@@ -119,6 +124,7 @@ class Module:
 
     def register_buffer(self, name: str, tensor: Tensor | None) -> None:
         """A tensor that is state but not trained: saved with the parameters, never optimised."""
+        checks.new_buffer(self, name, tensor, Tensor)
         if name not in self._buffers:
             self._buffers = (*self._buffers, name)
         setattr(self, name, tensor)
@@ -200,6 +206,7 @@ class Module:
 
         strict: all names must match. RuntimeError lists every mismatch before anything is changed.
         """
+        checks.saved(type(self).__name__, state_dict)
         own = dict(self._tensors())
         needed = own.keys() - set(self._optional())
         missing = [name for name in own if name in needed and name not in state_dict]
@@ -224,6 +231,7 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for this module and all below; returns self."""
+        checks.flag(mode=mode)
         self.training = mode
         for child in self.children():
             child.train(mode)
@@ -287,12 +295,15 @@ class Module:
 
 
 def numbers(name: str, value: Any) -> Array:
-    """A tensor (from here or from PyTorch), an array or numbers, as an array of numbers."""
+    """A tensor (from here or from PyTorch), an array or numbers, as an array: a copy."""
+    problem = f"{name}: {type(value).__name__} is no array of numbers"
     try:
         array = np.asarray(value.detach() if hasattr(value, "detach") else value)
-        return array.astype(float64, casting="same_kind")
     except (TypeError, ValueError) as error:
-        raise RuntimeError(f"{name}: {type(value).__name__} is no array of numbers") from error
+        raise RuntimeError(problem) from error
+    if array.dtype.kind not in "biuf":  # bools, integers with and without a sign, floats
+        raise RuntimeError(problem)
+    return array.copy()
 
 
 def clear_grads(parameters: Iterable[Tensor], set_to_none: bool) -> None:

@@ -49,6 +49,38 @@ def test_what_is_of_the_same_kind_or_none_may_be_assigned_and_all_else_to_other_
     assert [name for name, _ in net.named_parameters()] == ["note.weight", "note.bias"]
 
 
+def test_a_buffer_that_was_deleted_is_none_any_more(torch):
+    for m in (tg, torch):
+        net = m.nn.BatchNorm1d(2)
+        del net.running_mean
+        assert "running_mean" not in net.state_dict()
+        net.running_mean = m.ones(2)  # an attribute like any other
+        assert list(net.state_dict()) == ["weight", "bias", "running_var", "num_batches_tracked"]
+        net.register_buffer("extra", m.zeros(1))
+        assert list(net.state_dict())[-1] == "extra"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("new", 3.0, TypeError),
+        ("new", np.zeros(2), TypeError),
+        ("scale", tg.zeros(2), (TypeError, ValueError)),
+        ("layer", None, ValueError),
+        ("note", tg.zeros(2), ValueError),
+        ("eval", tg.zeros(2), ValueError),
+        ("layer.extra", tg.zeros(2), ValueError),
+    ],
+)
+def test_what_cannot_be_a_buffer_is_refused_and_nothing_registered(name, value, error):
+    net = Net()
+    before = dict(vars(net))
+    with pytest.raises(error, match=name):
+        net.register_buffer(name, value)
+    assert vars(net) == before
+    assert list(net.state_dict()) == ["scale", "seen", "layer.weight", "layer.bias"]
+
+
 def test_pytorch_refuses_the_same(torch):
     for m in (tg, torch):
         layer = m.nn.Linear(2, 2)
@@ -255,6 +287,16 @@ def test_a_subclass_may_have_annotations_and_attributes_of_its_own(layer):
     assert repr(mine).startswith("Mine(")
 
 
+@pytest.mark.parametrize("mode", [0, 1, None, "off"])
+def test_a_mode_is_true_or_false(torch, mode):
+    model = nn.Sequential(nn.Dropout())
+    with pytest.raises(TypeError, match="mode must be True or False"):
+        model.train(mode)
+    assert (model.training, model[0].training) == (True, True)
+    with pytest.raises(ValueError, match="expected to be boolean"):
+        torch.nn.Dropout().train(mode)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_tracking_that_is_switched_off_later_is_off(torch, training):
     x = np.arange(12.0, dtype=np.float32).reshape(4, 3)
@@ -315,6 +357,26 @@ def test_a_checkpoint_may_lack_the_number_of_batches(torch):
         assert model[1][0].num_batches_tracked.item() == 1
 
 
+@pytest.mark.parametrize("value", [2**60 + 1, -(2**53) - 1])
+def test_large_integers_are_loaded_exactly(torch, value):
+    for m in (tg, torch):
+        module = m.nn.Module()
+        module.register_buffer("count", m.tensor(0))
+        module.load_state_dict({"count": m.tensor(value)})
+        assert module.count.item() == value
+
+
+def test_values_may_come_from_the_module_itself(torch):
+    for m in (tg, torch):
+        layers = m.nn.Sequential(m.nn.Linear(1, 1), m.nn.Linear(1, 1))
+        state = layers.state_dict()
+        first, second = state["0.bias"].item(), state["1.bias"].item()
+        layers.load_state_dict(state | {"0.bias": m.tensor([second]), "1.bias": state["0.bias"]})
+        assert layers[0].bias.item() == second
+        if m is tg:  # PyTorch copies one after the other
+            assert layers[1].bias.item() == first
+
+
 def test_but_nothing_else():
     model = nn.Sequential(nn.BatchNorm1d(2))
     state = {k: v for k, v in model.state_dict().items() if "running_var" not in k}
@@ -323,6 +385,8 @@ def test_but_nothing_else():
 
 
 # --- gradients that are assigned --------------------------------------------------------------
+
+OWN = tg.tensor([1.0, 2.0], requires_grad=True)
 
 
 @pytest.mark.parametrize(
@@ -333,10 +397,11 @@ def test_but_nothing_else():
         (tg.ones(2, dtype=tg.float64), RuntimeError, "float64 for a tensor of float32"),
         (np.ones(2, np.float32), TypeError, "Tensor or None, not ndarray"),
         (0.0, TypeError, "Tensor or None, not float"),
+        (OWN, RuntimeError, "its own grad"),
     ],
 )
 def test_a_gradient_that_does_not_fit_is_refused_when_it_is_assigned(wrong, error, message):
-    p = tg.tensor([1.0, 2.0], requires_grad=True)
+    p = OWN
     p.grad = before = tg.ones(2)
     with pytest.raises(error, match=message):
         p.grad = wrong

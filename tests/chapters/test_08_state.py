@@ -138,6 +138,8 @@ def test_a_momentum_is_loaded_in_the_parameters_dtype():
         (lambda s: s["param_groups"][0].update(lr=-1.0), "lr.*-1"),
         (lambda s: s["state"][1].update(momentum_buffer=np.zeros(3)), r"\(3,\).*\(2, 1\)"),
         (lambda s: s["state"][1].update(momentum_buffer=np.array("x")), "momentum_buffer"),
+        (lambda s: s.pop("state"), "SGD: no 'state' in .*param_groups"),
+        (lambda s: s.pop("param_groups"), "SGD: no 'param_groups'"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(change, message):
@@ -234,6 +236,7 @@ def test_a_schedules_state_is_its_own():
         ({"base_lrs": [0.1]}, "StepLR: no 'last_epoch'"),
         ({"last_epoch": 3, "base_lrs": [0.1], "T_max": 4}, "StepLR has no T_max"),
         ({"last_epoch": 3, "base_lrs": [0.1, 0.2]}, "1 groups"),
+        ({}, r"StepLR: no 'base_lrs' in \[\]"),
     ],
 )
 def test_the_state_of_another_schedule_is_refused_and_changes_nothing(state, message):
@@ -242,6 +245,64 @@ def test_the_state_of_another_schedule_is_refused_and_changes_nothing(state, mes
     with pytest.raises(ValueError, match=message):
         schedule.load_state_dict(state)
     assert schedule.state_dict() == before
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [nn.Linear(1, 1), SGD(nn.Linear(1, 1).parameters()), lr_scheduler.StepLR(SGD([tg.ones(1)]), 2)],
+)
+@pytest.mark.parametrize("wrong", [None, [("weight", 1)], nn.Linear(1, 1), "model.pt"])
+def test_what_is_no_dict_is_no_state(owner, wrong):
+    name = type(owner).__name__
+    message = f"{name}: a state_dict is a dict, not {type(wrong).__name__}"
+    with pytest.raises(TypeError, match=message):
+        owner.load_state_dict(wrong)
+
+
+def test_a_state_saved_between_a_new_group_and_the_next_step_goes_on(torch):
+    for m in (tg, torch):
+        first, second = parameters(m)[:2]
+
+        def begin(m, *groups):
+            opt = m.optim.SGD([{"params": [p]} for p in groups], lr=0.1)
+            return opt, m.optim.lr_scheduler.StepLR(opt, 1, 0.5)
+
+        opt, schedule = begin(m, first)
+        opt.add_param_group({"params": [second], "lr": 0.4})
+        other, on = begin(m, first, second)
+        other.load_state_dict(opt.state_dict())
+        on.load_state_dict(schedule.state_dict())
+        other.step()
+        on.step()
+        assert list(on.get_last_lr()) == pytest.approx([0.05, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda opt: lr_scheduler.StepLR(opt, 2, None), TypeError, "gamma must be a number"),
+        (lambda opt: lr_scheduler.CosineAnnealingLR(opt, 2, "0"), TypeError, "eta_min"),
+        (lambda opt: lr_scheduler.CosineAnnealingLR(opt, 2, np.nan), ValueError, "eta_min.*nan"),
+        (lambda opt: lr_scheduler.OneCycleLR(opt, None, 3), TypeError, "max_lr.*None"),
+        (lambda opt: lr_scheduler.OneCycleLR(opt, -1.0, 3), ValueError, "max_lr"),
+        (
+            lambda opt: lr_scheduler.OneCycleLR(opt, 1.0, 3, base_momentum="low"),
+            TypeError,
+            "base_momentum.*'low'",
+        ),
+        (
+            lambda opt: lr_scheduler.OneCycleLR(opt, 1.0, 3, max_momentum=-0.5),
+            ValueError,
+            r"max_momentum.*-0\.5",
+        ),
+    ],
+)
+def test_a_schedule_refuses_what_is_no_rate_before_it_sets_one(make, error, message):
+    opt = SGD(parameters(tg), lr=0.1, momentum=0.9)
+    before = repr(opt)
+    with pytest.raises(error, match=message):
+        make(opt)
+    assert repr(opt) == before
 
 
 # --- groups that come later, and the end ------------------------------------------------------

@@ -38,6 +38,7 @@ FAULTS = {
         "size-0": ("is_integer(size, 1)", "is_integer(size, 0)"),
     },
     "in_range": {
+        "text-in-range": ("not hasattr(value, '__float__')", "False"),
         "nan-in-range": ("not least <= value <= most", "value < least or value > most"),
         "below-the-range": ("not least <= value <= most", "not value <= most"),
         "above-the-range": ("not least <= value <= most", "not least <= value"),
@@ -150,14 +151,30 @@ FAULTS = {
     },
     "is_gradient": {
         "gradient-of-any-type": ("not hasattr(value, 'grad_fn')", "False"),
+        "gradient-of-itself": ("value is tensor", "False"),
         "gradient-of-any-shape": ("value.data.shape != tensor.data.shape", "False"),
         "gradient-of-any-dtype": ("value.data.dtype != tensor.data.dtype", "False"),
     },
     "has_no_graph": {"graphs-copied": ("tensor.grad_fn is not None", "False")},
     "stays": {"replaced-by-none-refused": ("kind | None", "kind")},
     "module": {"anything-is-a-module": ("not isinstance(value, kind)", "False")},
+    "new_buffer": {
+        "buffer-of-anything": ("stays(type(owner).__name__, name, value, kind)", "pass"),
+        "buffer-with-a-dot": ("'.' in name", "False"),
+        "buffer-over-an-attribute": ("hasattr(owner, name)", "False"),
+        "buffer-not-replaced": ("name not in owner._buffers", "True"),
+    },
+    "saved": {
+        "state-of-any-type": ("not isinstance(state, Mapping)", "False"),
+        "state-of-nothing": ("name not in state", "False"),
+    },
+    "param_group": {
+        "group-of-any-type": ("not isinstance(group, dict)", "False"),
+        "group-without-parameters": ("'params' not in group", "False"),
+        "group-without-order": ("isinstance(group['params'], set)", "False"),
+    },
     "schedule_state": {
-        "schedule-state-of-nothing": ("needed not in state", "False"),
+        "schedule-state-of-nothing": ("saved(name, state, 'base_lrs', 'last_epoch')", "pass"),
         "schedule-state-of-another": ("unknown", "False", 1),
         "schedule-state-unset-refused": (
             "value and not option.startswith('_')",

@@ -43,7 +43,12 @@ FAULTS = {
             "self.__dict__.update(_forward_hooks={}) or self._forward_hooks",
         ),
     },
+    "Module.__delattr__": {
+        "deleted-and-still-a-buffer": ("buffer != name", "True"),
+        "all-buffers-deleted": ("buffer != name", "False"),
+    },
     "Module.register_buffer": {
+        "buffers-of-anything": ("checks.new_buffer(self, name, tensor, Tensor)", "pass"),
         "last-buffer-only": ("(*self._buffers, name)", "(name,)"),
         "buffer-twice": ("name not in self._buffers", "True"),
         "buffers-in-reverse": ("(*self._buffers, name)", "(name, *self._buffers)"),
@@ -125,6 +130,7 @@ FAULTS = {
         ),
     },
     "Module.train": {
+        "mode-of-anything": ("checks.flag(mode=mode)", "pass"),
         "train-only-self": ("child.train(mode)", "pass"),
         "train-always": ("child.train(mode)", "child.train()"),
         "mode-of-children-only": ("self.training = mode", "pass"),
@@ -160,7 +166,10 @@ FAULTS = {
         ),
     },
     "numbers": {
-        "numbers-of-any-kind": ("casting='same_kind'", "casting='unsafe'"),
+        "numbers-of-any-kind": ("array.dtype.kind not in 'biuf'", "False"),
+        "no-unsigned-numbers": ("'biuf'", "'bif'"),
+        "large-integers-rounded": ("array.copy()", "array.astype(float64)"),
+        "numbers-shared": ("array.copy()", "array"),
         "load-needs-no-detach": ("value.detach() if hasattr(value, 'detach') else value", "value"),
     },
     "clear_grads": {

@@ -35,6 +35,7 @@ FAULTS = {
         "one-step-ahead": ("-1", "0"),
     },
     "LRScheduler.state_dict": {
+        "state-without-new-groups": ("self._note_base_lrs()", "pass"),
         "state-shared": ("copy.deepcopy(known | steps)", "known | steps"),
         "state-with-the-optimizer": ("name != 'optimizer'", "True"),
         "state-without-last-rates": ("known | steps", "known"),
@@ -51,16 +52,7 @@ FAULTS = {
         "loaded-state-shared": ("copy.deepcopy(state_dict[name])", "state_dict[name]"),
     },
     "LRScheduler.get_last_lr": {"last-rate-is-the-first": ("group['lr']", "group['initial_lr']")},
-    "LRScheduler.step": {
-        "steps-without-end": ("self.last_epoch >= self.total_steps", "False"),
-        "one-step-more": (
-            "self.last_epoch >= self.total_steps",
-            "self.last_epoch > self.total_steps",
-        ),
-        "one-step-less": (
-            "self.last_epoch >= self.total_steps",
-            "self.last_epoch >= self.total_steps - 1",
-        ),
+    "LRScheduler._note_base_lrs": {
         "schedule-on-a-schedule": (
             "group.setdefault('initial_lr', group['lr'])",
             "group['initial_lr'] = group['lr']",
@@ -70,8 +62,19 @@ FAULTS = {
             "self.base_lrs.append(group['lr'])",
         ),
         "later-groups-forgotten": (
-            "groups[len(self.base_lrs):]",
-            "groups if self.last_epoch < 0 else []",
+            "self.optimizer.param_groups[known:]",
+            "self.optimizer.param_groups if self.last_epoch < 0 else []",
+        ),
+    },
+    "LRScheduler.step": {
+        "steps-without-end": ("self.last_epoch >= self.total_steps", "False"),
+        "one-step-more": (
+            "self.last_epoch >= self.total_steps",
+            "self.last_epoch > self.total_steps",
+        ),
+        "one-step-less": (
+            "self.last_epoch >= self.total_steps",
+            "self.last_epoch >= self.total_steps - 1",
         ),
         "rates-not-set": ("group['lr'] = lr", "pass"),
     },
@@ -84,6 +87,10 @@ FAULTS = {
     },
     "CosineAnnealingLR.__init__": {
         "cosine-length-not-checked": ("checks.positive_integers(T_max=T_max)", "pass"),
+        "cosine-floor-not-checked": (
+            "checks.in_range(-math.inf, math.inf, eta_min=eta_min)",
+            "pass",
+        ),
         "cosine-floor-forgotten": ("self.eta_min = eta_min", "self.eta_min = 0.0"),
     },
     "OneCycleLR.__init__": {
@@ -99,8 +106,14 @@ FAULTS = {
             "checks.one_of('cos', 'linear', anneal_strategy=anneal_strategy)",
             "pass",
         ),
-        "cycle-rate-not-checked": ("checks.in_range(0, math.inf, max_lr=min(peaks))", "pass"),
-        "cycle-greatest-rate-checked": ("min(peaks)", "max(peaks)"),
+        "cycle-rate-not-checked": (
+            "checks.in_range(0, math.inf, max_lr=peak)",
+            "pass",
+        ),
+        "cycle-momenta-not-checked": (
+            "checks.in_range(0, math.inf, base_momentum=low, max_momentum=high)",
+            "pass",
+        ),
         "cycle-peaks-of-the-first": (
             "checks.one_for_each(groups, max_lr)",
             "[max_lr] * len(groups)",

@@ -2,7 +2,9 @@
 
 FAULTS = {
     "Optimizer.__init__": {
-        "one-tensor-accepted": ("isinstance(params, Tensor)", "False"),
+        "one-tensor-accepted": ("isinstance(params, Tensor | Module | dict)", "False"),
+        "a-model-for-parameters": ("Tensor | Module | dict", "Tensor | dict"),
+        "a-group-for-groups": ("Tensor | Module | dict", "Tensor | Module"),
         "no-parameters": ("not groups", "False"),
         "groups-not-told-from-tensors": ("not isinstance(groups[0], dict)", "True"),
         "iterator-used-up": ("list(params)", "list(params) and list(params)"),

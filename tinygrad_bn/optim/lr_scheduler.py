@@ -88,16 +88,23 @@ class LRScheduler:
         """Go on to the next step, and set its rates."""
         if self.last_epoch >= self.total_steps:
             raise ValueError(f"the schedule's {self.total_steps} steps are over")
+        self._note_base_lrs()
+        self.last_epoch += 1
         groups = self.optimizer.param_groups
-        for group in groups[len(self.base_lrs) :]:  # at first all, later those that were added
+        rates = self.get_lr()
+        for group, lr in zip(groups, rates, strict=True):
+            group["lr"] = lr
+
+    def _note_base_lrs(self) -> None:
+        """From where the groups begin that are new: at first all, later those that were added."""
+        known = len(self.base_lrs)
+        for group in self.optimizer.param_groups[known:]:
             group.setdefault("initial_lr", group["lr"])  # a second schedule starts from the same
             self.base_lrs.append(group["initial_lr"])
-        self.last_epoch += 1
-        for group, lr in zip(groups, self.get_lr(), strict=True):
-            group["lr"] = lr
 
     def state_dict(self) -> dict[str, Any]:
         """What it has to know to go on, as PyTorch has it; the rates are in the optimizer's."""
+        self._note_base_lrs()
         known = {name: value for name, value in vars(self).items() if name != "optimizer"}
         steps = {"_step_count": self.last_epoch + 1, "_last_lr": self.get_last_lr()}
         return copy.deepcopy(known | steps)
@@ -144,6 +151,7 @@ class CosineAnnealingLR(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
         checks.positive_integers(T_max=T_max)
+        checks.in_range(-math.inf, math.inf, eta_min=eta_min)
         self.T_max = T_max
         self.eta_min = eta_min
         super().__init__(optimizer)
@@ -195,7 +203,9 @@ class OneCycleLR(LRScheduler):
         peaks = checks.one_for_each(groups, max_lr)
         lows = checks.one_for_each(groups, base_momentum)
         highs = checks.one_for_each(groups, max_momentum)
-        checks.in_range(0, math.inf, max_lr=min(peaks))
+        for peak, low, high in zip(peaks, lows, highs, strict=True):
+            checks.in_range(0, math.inf, max_lr=peak)
+            checks.in_range(0, math.inf, base_momentum=low, max_momentum=high)
         if cycle_momentum:
             checks.has_momentum(optimizer)
         self.total_steps = total_steps

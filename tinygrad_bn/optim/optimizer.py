@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import checks
-from ..module import clear_grads, numbers
+from ..module import Module, clear_grads, numbers
 from ..tensor import Tensor, wrap
 
 Group = dict[str, Any]  # {"params": [tensors], and an option by each of its names}
@@ -41,9 +41,10 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Any], defaults: Group) -> None:
         name = type(self).__name__
-        if isinstance(params, Tensor):
+        if isinstance(params, Tensor | Module | dict):
+            given = type(params).__name__
             raise TypeError(
-                f"{name} takes a list of tensors, or model.parameters(), not one tensor"
+                f"{name} takes a list of tensors or groups, as model.parameters(), not a {given}"
             )
         groups = list(params)
         if not groups:
@@ -58,6 +59,7 @@ class Optimizer:
 
     def add_param_group(self, param_group: Group) -> None:
         """Optimise further tensors, with options of their own."""
+        checks.param_group(param_group)
         group = self.defaults | param_group
         self.check_names(group)
         params = group["params"]
@@ -100,6 +102,7 @@ class Optimizer:
         ValueError, before anything changes, if the groups are of other sizes, or an option is one
         that this optimizer does not have (unless it is None or False: PyTorch saves a few more).
         """
+        checks.saved(type(self).__name__, state_dict, "param_groups", "state")
         saved = state_dict["param_groups"]
         checks.saved_groups(self.param_groups, saved)
         groups = list(map(with_saved_options, self.param_groups, saved))
