@@ -35,12 +35,6 @@ def test_an_error_midway_changes_nothing(case):
     checks.check_an_error_midway_changes_nothing(case)
 
 
-def test_a_model_without_running_statistics_is_refused():
-    for model in (nn.Linear(3, 2), nn.BatchNorm1d(3, track_running_stats=False)):
-        with pytest.raises(ValueError, match="0 layers"):
-            tg.population_statistics(model, [tg.ones(2, 3)])
-
-
 class Frozen(nn.BatchNorm1d):
     """As batch normalization is usually frozen."""
 
@@ -52,6 +46,26 @@ def switched_off(features):
     layer = nn.BatchNorm1d(features)
     layer.track_running_stats = False
     return layer
+
+
+def without_statistics(features):
+    layer = nn.BatchNorm1d(features)
+    layer.running_mean = layer.running_var = None
+    return layer
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Linear(3, 2),
+        nn.BatchNorm1d(3, track_running_stats=False),
+        switched_off(3),
+        without_statistics(3),
+    ],
+)
+def test_a_model_without_running_statistics_is_refused(model):
+    with pytest.raises(ValueError, match="0 layers"):
+        tg.population_statistics(model, [tg.ones(2, 3)])
 
 
 @pytest.mark.parametrize("kind", [Frozen, switched_off])
