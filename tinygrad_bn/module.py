@@ -342,7 +342,7 @@ class Numbered(Module):
 
     def extend(self, modules: Iterable[Module]) -> Self:
         """Several more at the end; returns self."""
-        for module in list(modules):
+        for module in modules:
             self.append(module)
         return self
 

@@ -357,6 +357,20 @@ def test_a_checkpoint_may_lack_the_number_of_batches(torch):
         assert model[1][0].num_batches_tracked.item() == 1
 
 
+def test_a_buffer_that_is_none_is_not_saved(torch):
+    for m in (tg, torch):
+        layer = m.nn.BatchNorm1d(2, track_running_stats=False)
+        assert list(layer.state_dict()) == ["weight", "bias"]
+        assert list(layer.buffers()) == []
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float16, np.bool_])
+def test_numbers_of_any_size_are_loaded(dtype):
+    layer = nn.Linear(2, 1)
+    layer.load_state_dict({"weight": np.array([[1, 0]], dtype), "bias": np.ones(1, dtype)})
+    assert (layer.weight.tolist(), layer.bias.tolist()) == ([[1.0, 0.0]], [1.0])
+
+
 @pytest.mark.parametrize("value", [2**60 + 1, -(2**53) - 1])
 def test_large_integers_are_loaded_exactly(torch, value):
     for m in (tg, torch):

@@ -114,6 +114,16 @@ def test_a_state_is_copied_when_it_is_loaded():
     assert state["param_groups"][0]["params"] == [0, 1]
 
 
+def test_options_that_are_zero_or_false_are_loaded_too(torch):
+    for m in (tg, torch):
+        saved = m.optim.SGD(parameters(m), lr=0.1).state_dict()
+        other = m.optim.SGD(parameters(m), lr=0.2, momentum=0.9, nesterov=True, weight_decay=0.1)
+        other.load_state_dict(saved)
+        group = other.param_groups[0]
+        found = [group[name] for name in ("lr", "momentum", "nesterov", "weight_decay")]
+        assert found == [0.1, 0, False, 0]
+
+
 def test_a_momentum_is_loaded_in_the_parameters_dtype():
     p = tg.zeros(2, requires_grad=True)
     opt = SGD([p], momentum=0.9)
@@ -303,6 +313,18 @@ def test_a_schedule_refuses_what_is_no_rate_before_it_sets_one(make, error, mess
     with pytest.raises(error, match=message):
         make(opt)
     assert repr(opt) == before
+
+
+def test_one_cycle_needs_a_momentum_to_cycle():
+    class Plain(optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"lr": 0.1})
+
+    opt = Plain(parameters(tg))
+    with pytest.raises(ValueError, match="Plain has no momentum: use cycle_momentum=False"):
+        lr_scheduler.OneCycleLR(opt, 1.0, 3)
+    assert opt.param_groups[0].keys() == {"lr", "params"}
+    lr_scheduler.OneCycleLR(opt, 1.0, 3, cycle_momentum=False)
 
 
 # --- groups that come later, and the end ------------------------------------------------------

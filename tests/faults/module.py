@@ -192,7 +192,6 @@ FAULTS = {
         ),
         "appended-over-another": ("str(number) in names", "False"),
     },
-    "Numbered.extend": {"extended-by-itself": ("list(modules)", "modules")},
     "Numbered.__setitem__": {
         "set-under-a-new-name": (
             "setattr(self, name, module)",
