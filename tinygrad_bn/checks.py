@@ -55,6 +55,8 @@ def only_cpu(device: Any) -> None:
 def dtype_to(args: tuple[Any, ...], dtype: Any, device: Any) -> Any:
     """The dtype that `to(...)` was given, among a device, another tensor, or by name; or None."""
     for value in args:
+        if isinstance(value, bool):
+            raise TypeError(f"to(..., {value}): PyTorch's non_blocking and copy are left out")
         if hasattr(value, "grad_fn"):
             dtype = value.dtype
         elif isinstance(value, str) and value not in np.sctypeDict:
@@ -73,11 +75,11 @@ def number_dtype(value: Any) -> DType:
     raise TypeError(f"cannot combine a tensor with {type(value).__name__} {value!r}")
 
 
-def no_bools(*operands: Any) -> None:
-    """TypeError if an operand of a subtraction is True, False or of bools, as in PyTorch."""
+def no_bools(function: str, *operands: Any) -> None:
+    """TypeError if an operand is True, False or of bools, where PyTorch refuses it too."""
     for operand in operands:
         if isinstance(operand, bool) or getattr(operand, "dtype", None) == bool_:
-            raise TypeError("-: bools are not subtracted: convert them first, as with .float()")
+            raise TypeError(f"{function} is not for bools: convert them first, as with .float()")
 
 
 def are_tensors(function: str, **tensors: Given) -> None:
@@ -216,8 +218,10 @@ def has_powers(a: Given, b: Given) -> None:
         raise ValueError("**: negative powers of integers are no integers: use .float()")
 
 
-def steps(start: Any, end: Any, step: Any) -> None:
+def steps(start: Any, end: Any, step: Any, dtype: DType) -> None:
     """TypeError or ValueError unless `arange` can go from start to end in steps."""
+    if dtype == bool_:
+        raise TypeError("arange: there are no steps between bools: give another dtype")
     for name, value in (("start", start), ("end", end), ("step", step)):
         if not isinstance(value, int | float):
             raise TypeError(f"arange: {name} must be a number, not {value!r}")
@@ -225,8 +229,16 @@ def steps(start: Any, end: Any, step: Any) -> None:
             raise ValueError(f"arange: {name} must be finite, not {value}")
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise ValueError(f"arange: {name} must fit into int64, not {value}")
+    if dtype == int64 and int(step) == 0:
+        raise ValueError(f"arange: steps of {step} are no steps between integers")
     if step == 0 or (end - start) * step < 0:
         raise ValueError(f"arange: steps of {step} do not lead from {start} to {end}")
+
+
+def no_negative_powers(exponents: Array) -> None:
+    """ValueError if integers are to be raised to a negative power: the results are fractions."""
+    if exponents.dtype.kind == "i" and (exponents < 0).any():
+        raise ValueError("**: integers have no negative powers: use .float()")
 
 
 def single_number(function: str, value: Any) -> Any:
@@ -366,6 +378,13 @@ def equal_shapes(tensors: Sequence[Given]) -> None:
     """ValueError unless all are of one shape."""
     if len({tensor.shape for tensor in tensors}) > 1:
         raise ValueError(f"stack() needs equal shapes, not {[t.shape for t in tensors]}")
+
+
+def matmul_dtype(a: Given, b: Any) -> None:
+    """TypeError unless two tensors are of one dtype, and none of bools; an array is converted."""
+    dtype = b.dtype if hasattr(b, "grad_fn") else a.dtype
+    if dtype != a.dtype or dtype == bool_:
+        raise TypeError(f"@: one dtype of numbers is needed, not {a.dtype} and {dtype}: use .to()")
 
 
 def matmul_shapes(a: Array, b: Array) -> None:

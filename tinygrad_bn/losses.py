@@ -226,6 +226,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
     checks.are_tensors("mse_loss", input=input, target=target)
     checks.has_shape("mse_loss", input.shape, target=target)
     difference = input - target
+    checks.one_float_dtype("mse_loss", difference=difference)
     return reduced(difference * difference, reduction)
 
 

@@ -534,18 +534,20 @@ class Tensor:
 
     def relu(self) -> Tensor:
         """max(x, 0); its derivative at 0 is taken to be 0."""
+        checks.no_bools("relu", self)
         return record(
             "relu",
-            np.maximum(self.data, self.data.dtype.type(0)),  # a plain 0 would make int64 of bool
+            np.maximum(self.data, 0),
             (self, lambda g, y: masked(g, y.data <= 0), OUTPUT),
         )
 
     def abs(self) -> Tensor:
-        """|x|; its derivative at 0 is taken to be 0."""
+        """|x|; its derivative at 0, and at NaN, is taken to be 0."""
+        checks.no_bools("abs", self)
         return record(
             "abs",
             np.abs(self.data),
-            (self, lambda g, y: g * wrap(np.sign(self.data)), self),
+            (self, lambda g, y: g * wrap(np.nan_to_num(np.sign(self.data))), self),
         )
 
     def clamp(self, min: Any = None, max: Any = None) -> Tensor:
@@ -571,7 +573,7 @@ class Tensor:
 
     def __neg__(self) -> Tensor:
         """−x."""
-        checks.no_bools(self)
+        checks.no_bools("-", self)
         return record(
             "neg",
             -self.data,
@@ -594,7 +596,7 @@ class Tensor:
 
     def __sub__(self, other: Operand) -> Tensor:
         """a − b."""
-        checks.no_bools(self, other)
+        checks.no_bools("-", self, other)
         a, b = operands(self, other)
         return record(
             "sub",
@@ -625,7 +627,8 @@ class Tensor:
 
     def __pow__(self, other: Operand) -> Tensor:
         """a^b. By convention ∂a is 0 where b = 0, and ∂b is 0 where a = 0 ≤ b."""
-        a, b = operands(self, other, least=int64)
+        a, b = operands(self, other)
+        checks.no_bools("**", a)
         checks.has_powers(a, b)
 
         def by_a(g: Tensor, y: Tensor) -> Tensor:
@@ -645,7 +648,7 @@ class Tensor:
 
     def __rsub__(self, other: Operand) -> Tensor:
         """What `2 - x` calls."""
-        checks.no_bools(self, other)
+        checks.no_bools("-", self, other)
         return operands(self, other)[1] - self
 
     __radd__, __rmul__ = __add__, __mul__  # what `2 + x` and `2 * x` call
@@ -660,6 +663,7 @@ class Tensor:
 
     def __matmul__(self, other: Operand) -> Tensor:
         """Matrix product (…, n, k) @ (…, k, m) → (…, n, m); a 1-d operand is a row or a column."""
+        checks.matmul_dtype(self, other)
         a, b = operands(self, other)
         checks.matmul_shapes(a.data, b.data)
         if b.data.ndim == 1:
@@ -675,7 +679,8 @@ class Tensor:
 
     def __rmatmul__(self, other: Operand) -> Tensor:
         """What `array @ x` calls."""
-        return operands(self, other)[1] @ self
+        b, a = operands(self, other)
+        return a @ b
 
     # --- in place: only where nothing is recorded -------------------------------------------------
 
@@ -802,11 +807,12 @@ class Tensor:
             keepdim=keepdim,
         )
 
-    def var(self, dim: Dim = None, correction: int = 1, keepdim: bool = False) -> Tensor:
+    def var(self, dim: Dim = None, correction: int | None = 1, keepdim: bool = False) -> Tensor:
         """Σ(x − mean)² / (n − correction): 1 for an unbiased estimate, 0 for the mean square."""
         if isinstance(dim, bool):
             raise TypeError(f"var({dim}): for PyTorch's unbiased={dim} give correction={int(dim)}")
         checks.flag(keepdim=keepdim)
+        correction = 1 if correction is None else correction
         mean = self.mean(dim, keepdim=True)
         n = self.numel() // max(mean.numel(), 1)
         centred = self - mean
@@ -835,6 +841,7 @@ class Tensor:
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Where the (first) maximum is: along `dim`, or in the flattened tensor."""
         checks.flag(keepdim=keepdim)
+        checks.no_bools("argmax", self)
         checks.has_elements("argmax", self, dim)
         axis = None if dim is None else checks.axis(dim, self.ndim)
         index = np.argmax(self.data, axis, keepdims=keepdim)
@@ -1153,6 +1160,8 @@ def arange(
 ) -> Tensor:
     """start, start + step, … below `end`; `arange(n)` counts from 0. int64 if all are integers.
 
+    With dtype=int64, what follows the point in these three is cut off first, as in PyTorch.
+
     >>> arange(3)
     tensor([0, 1, 2])
     >>> arange(1, 2, 0.5)
@@ -1162,10 +1171,11 @@ def arange(
     if end is None:
         start, end = 0, start
     start, end, step = [python_number(value) for value in (start, end, step)]
-    checks.steps(start, end, step)
     integers = all(isinstance(value, int) for value in (start, end, step))
-    if integers:
-        values = np.arange(start, end, step, dtype=int64)
+    wanted = checks.supported_dtype(dtype or (int64 if integers else float32))
+    checks.steps(start, end, step, wanted)
+    if integers or wanted == int64:
+        values = np.arange(int(start), int(end), int(step), dtype=int64)
     else:  # not NumPy's arange: it adds up a step that was rounded beside `start`
         values = start + np.arange(math.ceil((end - start) / step)) * step
-    return Tensor(values, requires_grad, dtype or (int64 if integers else float32))
+    return Tensor(values, requires_grad, wanted)

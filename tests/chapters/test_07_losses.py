@@ -411,3 +411,12 @@ def test_the_ignored_class_is_an_integer(torch, wrong):
     for m in (tg, torch):
         with pytest.raises(TypeError, match=r"must be (an integer|int), not"):
             m.nn.CrossEntropyLoss(ignore_index=wrong)(m.zeros(2, 3), m.tensor([0, 1]))
+
+
+def test_a_squared_error_is_not_of_integers(torch):
+    for m, expected in ((tg, TypeError), (torch, RuntimeError)):
+        whole = m.tensor([1, 2])
+        for reduction in ("none", "sum", "mean"):
+            with pytest.raises(expected):
+                m.nn.functional.mse_loss(whole, whole, reduction=reduction)
+        assert m.nn.functional.mse_loss(whole, m.ones(2)).item() == 0.5

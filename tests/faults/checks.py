@@ -104,6 +104,7 @@ FAULTS = {
         "devices-are-dtypes": ("value not in np.sctypeDict", "False"),
         "dtypes-are-devices": ("value not in np.sctypeDict", "True"),
         "tensors-are-dtypes": ("value.dtype", "value"),
+        "flags-are-dtypes": ("isinstance(value, bool)", "False"),
         "device-not-looked-at": ("only_cpu(device)", "pass"),
     },
     "no_bools": {
@@ -111,7 +112,14 @@ FAULTS = {
         "bool-tensors-subtracted": ("getattr(operand, 'dtype', None) == bool_", "False"),
     },
     "bound": {"bounds-of-any-kind": ("isinstance(value, int | float | np.number | None)", "True")},
+    "matmul_dtype": {
+        "product-of-two-dtypes": ("dtype != a.dtype", "False"),
+        "product-of-bools": ("dtype == bool_", "False"),
+        "product-with-an-array": ("hasattr(b, 'grad_fn')", "hasattr(b, 'dtype')"),
+    },
     "steps": {
+        "steps-between-bools": ("dtype == bool_", "False"),
+        "steps-cut-off-to-none": ("dtype == int64 and int(step) == 0", "False"),
         "steps-of-text": ("isinstance(value, int | float)", "True"),
         "steps-without-end": ("math.isfinite(value)", "True"),
         "steps-beyond-int64": ("not -(2**63) <= value < 2**63", "False"),

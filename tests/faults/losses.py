@@ -115,6 +115,10 @@ FAULTS = {
     "mse_loss": {
         "mse-reduction-not-checked": ("checks.one_of(*REDUCTIONS, reduction=reduction)", "pass"),
         "mse-broadcasts": ("checks.has_shape('mse_loss', input.shape, target=target)", "pass"),
+        "mse-of-integers": (
+            "checks.one_float_dtype('mse_loss', difference=difference)",
+            "pass",
+        ),
         "mse-is-absolute": ("difference * difference", "difference.abs()"),
         "mse-always-mean": (
             "reduced(difference * difference, reduction)",

@@ -202,14 +202,14 @@ FAULTS = {
     "Tensor.relu": {
         "relu-at-0": ("y.data <= 0", "y.data < 0"),
         "relu-gradient-of-nan": ("y.data <= 0", "~(y.data > 0)"),
-        "relu-of-nan": (
-            "np.maximum(self.data, self.data.dtype.type(0))",
-            "np.fmax(self.data, self.data.dtype.type(0))",
-        ),
-        "relu-dtype": ("self.data.dtype.type(0)", "np.float64(0)"),
+        "relu-of-nan": ("np.maximum(self.data, 0)", "np.fmax(self.data, 0)"),
+        "relu-dtype": ("np.maximum(self.data, 0)", "np.maximum(self.data, np.float64(0))"),
+        "relu-of-bools": ("checks.no_bools('relu', self)", "pass"),
     },
     "Tensor.abs": {
-        "abs": ("g * wrap(np.sign(self.data))", "g"),
+        "abs": ("g * wrap(np.nan_to_num(np.sign(self.data)))", "g"),
+        "abs-gradient-of-nan": ("np.nan_to_num(np.sign(self.data))", "np.sign(self.data)"),
+        "abs-of-bools": ("checks.no_bools('abs', self)", "pass"),
     },
     "Tensor.clamp": {
         "clamp-borders": ("y.data != x.data", "(y.data == min) | (y.data == max)"),
@@ -236,7 +236,7 @@ FAULTS = {
     "Tensor.__sub__": {
         "sub": ("-g", "g"),
         "sub-values": ("combined('-', np.subtract, a, b)", "combined('-', np.subtract, b, a)"),
-        "sub-of-bools": ("checks.no_bools(self, other)", "pass"),
+        "sub-of-bools": ("checks.no_bools('-', self, other)", "pass"),
     },
     "Tensor.__mul__": {"mul-first": ("g * b", "g * a"), "mul-second": ("g * a", "g * b")},
     "Tensor.__truediv__": {
@@ -246,7 +246,7 @@ FAULTS = {
         "div-of-integers": ("least=float32", "least=bool_"),
     },
     "Tensor.__pow__": {
-        "pow-of-bools": ("least=int64", "least=bool_"),
+        "pow-of-bools": ("checks.no_bools('**', a)", "pass"),
         "pow-not-checked": ("checks.has_powers(a, b)", "pass"),
     },
     "Tensor.__pow__.<locals>.by_a": {
@@ -268,9 +268,10 @@ FAULTS = {
         "pow-reflected": ("operands(self, other)[1] ** self", "self ** operands(self, other)[1]")
     },
     "Tensor.__rmatmul__": {
-        "matmul-reflected": ("operands(self, other)[1] @ self", "self @ operands(self, other)[1]")
+        "matmul-reflected": ("a @ b", "b @ a"),
     },
     "Tensor.__matmul__": {
+        "matmul-of-any-dtypes": ("checks.matmul_dtype(self, other)", "pass"),
         "matmul-first": ("g @ b.transpose(-1, -2)", "g @ b"),
         "matmul-second": ("a.transpose(-1, -2) @ g", "a @ g"),
         "matmul-row": ("(a.unsqueeze(0) @ b).squeeze(-2)", "(a.unsqueeze(0) @ b).squeeze(0)"),
@@ -611,7 +612,8 @@ FAULTS = {
             "np.arange(start, end, step, dtype=float64)",
         ),
         "arange-without-its-last": ("math.ceil((end - start) / step)", "int((end - start) / step)"),
-        "arange-not-checked": ("checks.steps(start, end, step)", "pass"),
+        "arange-not-checked": ("checks.steps(start, end, step, wanted)", "pass"),
+        "arange-cut-off-last": ("integers or wanted == int64", "integers"),
         "arange-dtype-ignored": (
             "dtype or (int64 if integers else float32)",
             "int64 if integers else float32",
