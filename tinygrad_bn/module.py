@@ -354,11 +354,6 @@ class Numbered(Module):
         """One after the other."""
         return (module for _, module in self._submodules())
 
-    def __setitem__(self, index: int, module: Module) -> None:
-        """Another module in the place of one of them."""
-        name, _ = self._submodules()[index]
-        setattr(self, name, module)
-
 
 class ModuleList(Numbered):
     """Modules in a list, so that they are found, trained and saved.

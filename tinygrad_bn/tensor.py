@@ -1175,7 +1175,7 @@ def arange(
     wanted = checks.supported_dtype(dtype or (int64 if integers else float32))
     checks.steps(start, end, step, wanted)
     if integers or wanted == int64:
-        values = np.arange(int(start), int(end), int(step), dtype=int64)
+        values: Array = np.arange(int(start), int(end), int(step), dtype=int64)
     else:  # not NumPy's arange: it adds up a step that was rounded beside `start`
         values = start + np.arange(math.ceil((end - start) / step)) * step
     return Tensor(values, requires_grad, wanted)

@@ -159,7 +159,6 @@ FAULTS = {
     },
     "is_gradient": {
         "gradient-of-any-type": ("not hasattr(value, 'grad_fn')", "False"),
-        "gradient-of-itself": ("value is tensor", "False"),
         "gradient-of-any-shape": ("value.data.shape != tensor.data.shape", "False"),
         "gradient-of-any-dtype": ("value.data.dtype != tensor.data.dtype", "False"),
     },

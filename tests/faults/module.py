@@ -192,12 +192,6 @@ FAULTS = {
         ),
         "appended-over-another": ("str(number) in names", "False"),
     },
-    "Numbered.__setitem__": {
-        "set-under-a-new-name": (
-            "setattr(self, name, module)",
-            "setattr(self, str(index), module)",
-        ),
-    },
     "ModuleList.__getitem__": {
         "slice-of-modules-is-a-list": (
             "ModuleList(chosen) if isinstance(chosen, list) else chosen",
