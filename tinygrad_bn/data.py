@@ -248,9 +248,9 @@ class DataLoader:
 
     def __len__(self) -> int:
         """The number of batches."""
-        samples: Any = self.dataset if self.sampler is None else self.sampler
+        samples = self.dataset if self.sampler is None else self.sampler
         whole = math.floor if self.drop_last else math.ceil
-        return whole(len(samples) / self.batch_size)
+        return whole(len(samples) / self.batch_size)  # type: ignore[arg-type]  # a sampler may have none
 
     def __iter__(self) -> Iterator[Any]:
         """One pass over the data set."""

@@ -333,9 +333,8 @@ class Numbered(Module):
 
     def append(self, module: Module) -> Self:
         """One more at the end; returns self."""
-        names = vars(self)
         number = len(self)
-        while str(number) in names:  # a slice of a Sequential keeps the names of the whole
+        while hasattr(self, str(number)):  # a slice of a Sequential keeps the names of the whole
             number += 1
         setattr(self, str(number), checks.module(type(self).__name__, number, module, Module))
         return self

@@ -190,7 +190,7 @@ FAULTS = {
             "checks.module(type(self).__name__, number, module, Module)",
             "module",
         ),
-        "appended-over-another": ("str(number) in names", "False"),
+        "appended-over-another": ("hasattr(self, str(number))", "False"),
     },
     "ModuleList.__getitem__": {
         "slice-of-modules-is-a-list": (

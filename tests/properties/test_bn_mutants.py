@@ -22,7 +22,7 @@ OWNERS = {
     "functional": tg.nn.functional,
     "batchnorm": batchnorm,
     "kernels": kernels,
-    "layer": nn.BatchNorm1d,
+    "layer": batchnorm.BatchNorm,
 }
 
 
