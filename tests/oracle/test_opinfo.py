@@ -96,8 +96,16 @@ REFUSED = {
         "Tensor.to(#) got an unexpected keyword argument 'memory_format'": 48,
         "to(..., False): PyTorch's non_blocking and copy are left out": 24,
     },
-    "nn.functional.batch_norm": {"batch_norm needs (N, C, ...), not (#)": 8},
-    "nn.functional.batch_norm without_cudnn": {"batch_norm needs (N, C, ...), not (#)": 8},
+    "nn.functional.batch_norm": {
+        "batch_norm needs one floating-point dtype, not input bool, running_mean ": 2,
+        "batch_norm needs one floating-point dtype, not input int64, running_mean": 2,
+        "batch_norm: input must be (N, C, ...), not (#)": 4,
+    },
+    "nn.functional.batch_norm without_cudnn": {
+        "batch_norm needs one floating-point dtype, not input bool, running_mean ": 2,
+        "batch_norm needs one floating-point dtype, not input int64, running_mean": 2,
+        "batch_norm: input must be (N, C, ...), not (#)": 4,
+    },
     "ne": {},
     "neg": {},
     "permute": {},
