@@ -149,8 +149,7 @@ class MNIST:
         labels = np.array(self.labels[index])
         if self.transform is not None and labels.ndim > 0:
             chosen = np.arange(len(self))[index]
-            batch: tuple[Any, Tensor] = collated([self[i] for i in chosen])
-            return batch
+            return collated([self[i] for i in chosen])  # type: ignore[no-any-return]
         pixels = self.images[index].astype(float32)
         pixels *= 1 / (255 * self.std)
         pixels -= self.mean / self.std
@@ -191,10 +190,6 @@ class TensorDataset:
         """A whole batch."""
         return self[indices]
 
-    def __repr__(self) -> str:
-        """The tensors' shapes."""
-        return f"TensorDataset({', '.join([str(tensor.shape) for tensor in self.tensors])})"
-
 
 # --- mini-batches ---------------------------------------------------------------------------------
 
@@ -209,7 +204,7 @@ def collated(samples: Sequence[Any]) -> Any:
         return {key: collated([sample[key] for sample in samples]) for key in first}
     if isinstance(first, str):
         return list(samples)
-    if isinstance(first, float) and not isinstance(first, np.generic):
+    if type(first) is float:  # not np.float64, which is one too
         return Tensor(samples, dtype=float64)
     checks.can_be_collated(first)
     return stack([as_tensor(sample) for sample in samples])

@@ -942,9 +942,12 @@ class Tensor:
     def __getitem__(self, index: Any) -> Tensor:
         """Indexing as in NumPy: integers, slices, None, ..., integer and boolean arrays."""
         index = plain_index(index)
+        y = self.data[index]
+        if not isinstance(y, np.ndarray):  # a copy of one number: the dots make a view of it
+            y = self.data[(*index, ...)]
         view = record(
             "getitem",
-            self.data[index],
+            y,
             (self, lambda g, y: scatter(g, index, self.shape)),
             index=index,
         )

@@ -408,3 +408,22 @@ def test_integers_are_not_divided_in_place(torch):
     for m in (tg, torch):
         with pytest.raises(RuntimeError, match="result type"):
             m.tensor([1, 2]).div_(2)
+
+
+@pytest.mark.parametrize("index", [0, -1, (1,), (0, ...), (..., 2)])
+def test_a_single_number_is_a_view_too(torch, index):
+    """NumPy's own x[0] of one axis is a copy: what is written into it would be lost."""
+    for m in (tg, torch):
+        x = m.tensor([1.0, 2.0, 3.0])
+        x[index].add_(10.0)
+        assert x.sum().item() == 16.0
+        two = m.tensor([[1.0, 2.0, 3.0]])
+        two[0, 1].mul_(0)
+        assert two.tolist() == [[1.0, 0.0, 3.0]]
+    y = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    z = y * 1.0
+    loss = z[0] * z[0]
+    with tg.no_grad():
+        z[0].add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
