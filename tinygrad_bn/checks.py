@@ -188,10 +188,11 @@ def one_of(*choices: str, **values: str) -> None:
 
 def integer(name: str, value: Any) -> int:
     """`value` as an int of Python's; TypeError for True, for 1.0, and for what is no number."""
+    if type(value) is int:  # the usual case: nothing to do
+        return value
     if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer, not {value!r}")
-    found: int = operator.index(value)
-    return found
+    return operator.index(value)
 
 
 def flag(**values: Any) -> None:
@@ -232,12 +233,6 @@ def steps(start: Any, end: Any, step: Any, dtype: DType) -> None:
         raise ValueError(f"arange: steps of {step} do not lead from {start} to {end}")
 
 
-def no_negative_powers(exponents: Array) -> None:
-    """ValueError if integers are to be raised to a negative power: the results are fractions."""
-    if exponents.dtype.kind == "i" and (exponents < 0).any():
-        raise ValueError("**: integers have no negative powers: use .float()")
-
-
 def single_number(function: str, value: Any) -> Any:
     """`value`, if it is one number; ValueError if it has axes."""
     if getattr(value, "ndim", 0) > 0:
@@ -272,7 +267,7 @@ def axes(dim: Any, ndim: int) -> Shape:
     """`dim`, an axis or several (None for all), as non-negative axes."""
     if dim is None:
         return tuple(range(ndim))
-    dims = dim if isinstance(dim, tuple | list) else [dim]
+    dims = dim if isinstance(dim, (tuple, list)) else [dim]
     found = tuple([axis(one, ndim) for one in dims])
     if len(set(found)) != len(found):
         raise ValueError(f"dim {dim} names an axis twice")
@@ -293,7 +288,7 @@ def every_axis(function: str, dims: Shape, ndim: int) -> Shape:
 
 def integers(name: str, given: tuple[Any, ...]) -> Shape:
     """Integers given as `f(2, 3)` or as `f((2, 3))`."""
-    in_brackets = len(given) == 1 and isinstance(given[0], tuple | list)
+    in_brackets = len(given) == 1 and isinstance(given[0], (tuple, list))
     values = tuple(given[0]) if in_brackets else given
     if set(map(type, values)) <= {int}:  # the usual case: nothing to do
         return values
@@ -309,13 +304,11 @@ def sizes(given: tuple[Any, ...], least: int = 0) -> Shape:
 
 
 def expanded_shape(wanted: Shape, shape: Shape) -> Shape:
-    """`wanted`, with -1 replaced by the size that is there."""
+    """`wanted`, with -1 replaced by the size that is there, if there is one."""
     new = len(wanted) - len(shape)
-    there = (-1,) * new + shape  # -1 where there is none to keep
-    result = [old if size == -1 else size for size, old in zip(wanted, there, strict=False)]
-    if new < 0 or -1 in result:
-        raise ValueError(f"expand{wanted}: there is no such shape for {shape}")
-    return tuple(result)
+    there = (-1,) * new + shape
+    sizes = zip(wanted, there, strict=False)
+    return tuple([old if size == -1 else size for size, old in sizes])
 
 
 def has_elements(function: str, tensor: Given, dim: int | None) -> None:

@@ -75,7 +75,7 @@ class Output:
 
 
 OUTPUT = Output()
-Used = tuple[Any, ...]  # the tensors, or OUTPUT, whose values a derivative uses
+Used = Sequence[tuple[int | None, Any]]  # (which derivative, a tensor or OUTPUT); None: a joint one
 
 
 class Node:
@@ -84,7 +84,8 @@ class Node:
     name, arguments: what was done, as "permute" and {"dims": (1, 0)}.
     shapes, dtypes: of its inputs. These four stay, so that a graph can be drawn at any time.
     parents: the inputs. derivative: a tuple with one for each of them, or a joint one for all.
-    used: for each derivative the tensors whose values it needs. `release` lets go of these three.
+    used: the tensors whose values a derivative needs: (which one, tensor, its version now).
+    `release` lets go of these three.
     required: whether each input required a gradient when the operation was recorded.
 
     No derivative refers to the operation's own output y (the walk passes it in), so there is no
@@ -97,15 +98,14 @@ class Node:
         arguments: dict[str, Any],
         parents: tuple[Any, ...],
         derivative: tuple[Derivative[Any], ...] | JointDerivative[Any],
-        used: tuple[Used, ...],
+        used: Used,
         required: Sequence[bool],
     ) -> None:
         self.name = name
         self.arguments = arguments
         self.parents = parents
         self.derivative = derivative
-        self.used = used
-        self.versions = [[tensor.version.number for tensor in tensors] for tensors in used]
+        self.used = tuple([(i, tensor, tensor.version.number) for i, tensor in used])
         self.required = required
         self.shapes = tuple([parent.data.shape for parent in parents])
         self.dtypes = tuple([parent.data.dtype for parent in parents])
@@ -121,19 +121,15 @@ class Node:
 
     def check_unchanged(self, y: Any, needed: Sequence[bool]) -> None:
         """RuntimeError if a value that a derivative will use has been changed since."""
-        joint = not isinstance(self.derivative, tuple)
-        for i, tensors in enumerate(self.used):
-            if not (joint or needed[i]):
-                continue
-            for tensor, version in zip(tensors, self.versions[i], strict=True):
-                changed = y if tensor is OUTPUT else tensor
-                if changed.version.number != version:
-                    raise RuntimeError(
-                        f"{self.name}: {self.role_of(tensor)}, {changed.data.dtype} "
-                        f"{changed.data.shape}, has been modified by an inplace operation, and its "
-                        "gradient needs the value from before: call backward() first, or change a "
-                        "clone()"
-                    )
+        for i, tensor, version in self.used:
+            changed = y if tensor is OUTPUT else tensor
+            if changed.version.number != version and (i is None or needed[i]):
+                raise RuntimeError(
+                    f"{self.name}: {self.role_of(tensor)}, {changed.data.dtype} "
+                    f"{changed.data.shape}, has been modified by an inplace operation, and its "
+                    "gradient needs the value from before: call backward() first, or change a "
+                    "clone()"
+                )
 
     def role_of(self, tensor: Any) -> str:
         """What a used tensor is to this operation, for the message."""

@@ -65,23 +65,16 @@ class Softmax(Module):
         return f"dim={self.dim}"
 
 
-class LogSoftmax(Module):
+class LogSoftmax(Softmax):
     """See `log_softmax`.
 
     >>> nn.LogSoftmax(1)(zeros(1, 2))
     tensor([[-0.6931, -0.6931]])
     """
 
-    def __init__(self, dim: int) -> None:
-        self.dim = dim
-
     def forward(self, input: Tensor) -> Tensor:
         """See `log_softmax`."""
         return log_softmax(input, self.dim)
-
-    def extra_repr(self) -> str:
-        """The axis."""
-        return f"dim={self.dim}"
 
 
 # --- cross-entropy --------------------------------------------------------------------------------
@@ -124,7 +117,7 @@ def cross_entropy(
         used = labels != ignore_index  # (N, 1, …), True or False
         one_hot = one_hot_rows(labels, used, classes)
         wanted = wrap((one_hot * kept + used * for_each).astype(input.dtype))
-        if weight is not None or not used.any() or not used.all():
+        if weight is not None or not 0 < np.count_nonzero(used) == used.size:
             divisor = total_weight(one_hot, weight)
             input = where(used, input, 0.0)  # no gradient for the ignored, whatever they hold
     if weight is not None:

@@ -23,7 +23,6 @@ from .engine import (
     JointDerivative,
     Node,
     Shape,
-    Used,
     Version,
     recording,
 )
@@ -111,11 +110,13 @@ def record(name: str, data: Array, *inputs: Input, **arguments: Any) -> Tensor:
     arguments: what else the operation was told, for those who draw or export the graph.
     """
     out = wrap(data)
+    if not recording.get():
+        return out
     required = [given[0]._requires_grad for given in inputs]
-    if any(required) and recording.get():
+    if any(required):
         parents = tuple([given[0] for given in inputs])
         derivatives = tuple([given[1] for given in inputs])
-        used = tuple([given[2:] for given in inputs])
+        used = [(i, used) for i, given in enumerate(inputs) for used in given[2:]]
         out.grad_fn = Node(name, arguments, parents, derivatives, used, required)
         out._requires_grad = True
     return out
@@ -126,14 +127,15 @@ def record_joint(
     data: Array,
     parents: tuple[Tensor, ...],
     derivative: JointDerivative[Tensor],
-    used: Used,
+    used: Sequence[Tensor],
     **arguments: Any,
 ) -> Tensor:
     """The same for an operation whose gradients share their work: one function gives them all."""
     out = wrap(data)
     required = [tensor._requires_grad for tensor in parents]
     if any(required) and recording.get():
-        out.grad_fn = Node(name, arguments, parents, derivative, (used,), required)
+        by_all = [(None, tensor) for tensor in used]
+        out.grad_fn = Node(name, arguments, parents, derivative, by_all, required)
         out._requires_grad = True
     return out
 
@@ -165,16 +167,34 @@ def promoted(a: Tensor, b: Operand) -> DType:
 
 def operands(a: Tensor, b: Operand, least: DType = bool_) -> tuple[Tensor, Tensor]:
     """`a` and `b` as tensors of the dtype that their operation has, `least` or a later one."""
-    alike = isinstance(b, Tensor) and a.data.dtype is b.data.dtype
-    if alike and RANK[a.data.dtype] >= RANK[least]:  # the usual case: nothing to do
+    dtype = a.data.dtype
+    alike = isinstance(b, Tensor) and b.data.dtype is dtype
+    if alike and RANK[dtype] >= RANK[least]:  # the usual case: nothing to do
         return a, b
+    if dtype.kind == "f" and type(b) in (int, float):  # the next usual case
+        return a, wrap(np.array(b, dtype))
     if isinstance(b, np.generic):
         b = b.item()
     elif isinstance(b, np.ndarray):
         b = Tensor(b)
     dtype = max(promoted(a, b), least, key=RANK.__getitem__)
-    second = b.to(dtype) if isinstance(b, Tensor) else wrap(np.array(b, dtype))
-    return a.to(dtype), second
+    second = converted(b, dtype) if isinstance(b, Tensor) else wrap(np.array(b, dtype))
+    return converted(a, dtype), second
+
+
+def converted(x: Tensor, dtype: DType) -> Tensor:
+    """x in another dtype; itself, if it has it. The gradient comes back in the dtype of x."""
+    if dtype is x.data.dtype:
+        return x
+    data = x.data.astype(dtype)
+    if dtype.kind != "f":
+        return wrap(data)
+    return record(
+        "to",
+        data,
+        (x, lambda g, y: converted(g, x.dtype)),
+        dtype=dtype,
+    )
 
 
 def as_tensor(value: Operand) -> Tensor:
@@ -454,18 +474,7 @@ class Tensor:
         A device may be given as in PyTorch: `to("cpu")` changes nothing, others are refused.
         """
         dtype = checks.dtype_to(args, dtype, device)
-        dtype = self.dtype if dtype is None else checks.supported_dtype(dtype)
-        if dtype is self.data.dtype:
-            return self
-        data = self.data.astype(dtype)
-        if dtype.kind != "f":
-            return wrap(data)
-        return record(
-            "to",
-            data,
-            (self, lambda g, y: g.to(self.dtype)),
-            dtype=dtype,
-        )
+        return self if dtype is None else converted(self, checks.supported_dtype(dtype))
 
     def cpu(self) -> Tensor:
         """Itself: there is no other device."""
@@ -473,15 +482,15 @@ class Tensor:
 
     def float(self) -> Tensor:
         """In float32."""
-        return self.to(float32)
+        return converted(self, float32)
 
     def double(self) -> Tensor:
         """In float64."""
-        return self.to(float64)
+        return converted(self, float64)
 
     def _floats(self) -> Tensor:
         """Itself, or integers as float32: functions such as exp have no integer results."""
-        return self if self.data.dtype.kind == "f" else self.to(float32)
+        return self if self.data.dtype.kind == "f" else converted(self, float32)
 
     # --- elementwise functions --------------------------------------------------------------------
 
@@ -648,7 +657,7 @@ class Tensor:
 
     def __rsub__(self, other: Operand) -> Tensor:
         """What `2 - x` calls."""
-        checks.no_bools("-", self, other)
+        checks.no_bools("-", other)
         return operands(self, other)[1] - self
 
     __radd__, __rmul__ = __add__, __mul__  # what `2 + x` and `2 * x` call
@@ -971,7 +980,11 @@ def masked(g: Tensor, mask: Array) -> Tensor:
 def spread(g: Tensor, shape: Shape, axes: Shape) -> Tensor:
     """`g`, which was reduced from `shape` over `axes`, repeated: the transpose of a sum."""
     kept = [1 if axis in axes else size for axis, size in enumerate(shape)]
-    return g.reshape(kept).expand(shape)
+    return record(
+        "spread",
+        np.broadcast_to(g.data.reshape(kept), shape),
+        (g, lambda h, _: h.sum(axes).reshape(g.shape)),
+    )
 
 
 def scatter(g: Tensor, index: tuple[Any, ...], shape: Shape) -> Tensor:

@@ -155,7 +155,8 @@ def test_every_derivative_says_whose_values_it_uses(arrays, expression):
     for node in nodes:
         if not isinstance(node.derivative, tuple):
             continue
-        for derivative, stated in zip(node.derivative, node.used, strict=True):
+        for i, derivative in enumerate(node.derivative):
+            stated = [tensor for place, tensor, _ in node.used if place == i]
             cells = derivative.__closure__ or ()
             free = dict(zip(derivative.__code__.co_freevars, cells, strict=True))
             used, output = values_used(derivative)

@@ -71,8 +71,8 @@ FAULTS = {
     },
     "Node.check_unchanged": {
         "changes-unnoticed": ("changed.version.number != version", "False"),
-        "unneeded-refused": ("joint or needed[i]", "True"),
-        "joint-changes-unnoticed": ("joint or needed[i]", "needed[i] and not joint"),
+        "unneeded-refused": ("i is None or needed[i]", "True"),
+        "joint-changes-unnoticed": ("i is None or needed[i]", "i is not None and needed[i]"),
         "output-unnoticed": ("y if tensor is OUTPUT else tensor", "tensor"),
     },
     "Node.role_of": {

@@ -11,11 +11,8 @@ FAULTS = {
         "sums-without-their-axes": ("keepdims=keepdims", "keepdims=False", 1),
     },
     "row_sums": {
-        "rows-in-one-piece": ("m <= PIECE", "True"),
-        "product-of-few-sums": (
-            "np.vecdot(rows, np.ones(m, rows.dtype))",
-            "rows @ np.ones(m, rows.dtype)",
-        ),
+        "rows-in-one-piece": ("m <= SHORT", "True"),
+        "ones-of-a-whole-piece": ("min(m, PIECE)", "PIECE"),
     },
     "row_products": {
         "products-in-one-piece": ("m <= PIECE", "True"),

@@ -108,7 +108,7 @@ FAULTS = {
     "pair": {
         "pair-of-three": ("len(both) == 2", "len(both) >= 2"),
         "pair-exchanged": ("(int(both[0]), int(both[1]))", "(int(both[1]), int(both[0]))"),
-        "pair-in-a-list": ("tuple | list", "tuple"),
+        "pair-in-a-list": ("(tuple, list)", "tuple"),
         "pair-of-anything": ("all([is_integer(number, least) for number in both])", "True"),
         "pair-half-checked": (
             "all([is_integer(number, least) for number in both])",
@@ -119,7 +119,7 @@ FAULTS = {
     "is_integer": {
         "true-is-1": ("not isinstance(value, bool)", "value is not False"),
         "false-is-0": ("not isinstance(value, bool)", "value is not True"),
-        "numpy-is-no-integer": ("int | np.integer", "int"),
+        "numpy-is-no-integer": ("(int, np.integer)", "int"),
         "any-integer": ("bool(value >= least)", "True"),
         "least-excluded": ("value >= least", "value > least"),
     },

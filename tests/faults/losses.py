@@ -52,8 +52,8 @@ FAULTS = {
             "divisor = total_weight(one_hot, None)",
         ),
         "mean-over-ignored": ("divisor = total_weight(one_hot, weight)", "pass"),
-        "some-ignored": ("not used.all()", "False"),
-        "all-ignored-or-none": ("not used.any()", "False"),
+        "some-ignored": ("not 0 < np.count_nonzero(used) == used.size", "not used.any()"),
+        "no-samples": ("not 0 < np.count_nonzero(used) == used.size", "not used.all()"),
         "weights-left-out": (
             "wanted = wanted * weight.reshape(1, -1, *[1] * (input.ndim - 2))",
             "pass",

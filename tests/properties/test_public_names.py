@@ -181,7 +181,6 @@ TABLE = {
     "nn.Linear": Row(left_out="device dtype"),
     "nn.Linear.forward": Row(),
     "nn.LogSoftmax": Row(defaults="dim", says="None, deprecated there, is refused: name the axis"),
-    "nn.LogSoftmax.forward": Row(),
     "nn.MSELoss": Row(
         left_out="size_average reduce",
         moved="reduction",

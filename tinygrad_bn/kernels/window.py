@@ -141,7 +141,7 @@ class Window:
 
 def pair(name: str, value: Any, least: int) -> Pair:
     """`value`, or the same for both axes, as (vertical, horizontal)."""
-    both = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(both) == 2 and all([is_integer(number, least) for number in both]):
         return int(both[0]), int(both[1])
     raise ValueError(f"{name} must be an integer >= {least} or a pair of them, not {value!r}")
@@ -149,7 +149,7 @@ def pair(name: str, value: Any, least: int) -> Pair:
 
 def is_integer(value: Any, least: int) -> bool:
     """Whether `value` is an integer >= `least`, of Python's or NumPy's; True and False are none."""
-    integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     return integer and bool(value >= least)
 
 
