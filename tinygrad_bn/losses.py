@@ -116,7 +116,8 @@ def cross_entropy(
         labels = target.data[:, None]  # (N, 1, …)
         used = labels != ignore_index  # (N, 1, …), True or False
         one_hot = one_hot_rows(labels, used, classes)
-        wanted = wrap((one_hot * kept + used * for_each).astype(input.dtype))
+        wanted = wrap(np.empty_like(input.data))
+        wanted.data[...] = one_hot * kept + used * for_each
         if weight is not None or not 0 < np.count_nonzero(used) == used.size:
             divisor = total_weight(one_hot, weight)
             input = where(used, input, 0.0)  # no gradient for the ignored, whatever they hold

@@ -339,7 +339,7 @@ class Tensor:
 
     def dim(self) -> int:
         """The number of axes."""
-        return self.data.ndim
+        return self.ndim
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one axis."""
@@ -351,7 +351,7 @@ class Tensor:
 
     def is_floating_point(self) -> bool:
         """Whether its dtype is float32 or float64."""
-        return self.data.dtype.kind == "f"
+        return self.dtype.kind == "f"
 
     # --- out to Python and NumPy, and back --------------------------------------------------------
 
@@ -490,7 +490,7 @@ class Tensor:
 
     def _floats(self) -> Tensor:
         """Itself, or integers as float32: functions such as exp have no integer results."""
-        return self if self.data.dtype.kind == "f" else converted(self, float32)
+        return self if self.dtype.kind == "f" else converted(self, float32)
 
     # --- elementwise functions --------------------------------------------------------------------
 

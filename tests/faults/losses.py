@@ -59,10 +59,7 @@ FAULTS = {
             "pass",
         ),
         "weights-on-the-last-axis": ("weight.reshape(1, -1, *[1] * (input.ndim - 2))", "weight"),
-        "target-dtype": (
-            "(one_hot * kept + used * for_each).astype(input.dtype)",
-            "one_hot * kept + used * for_each",
-        ),
+        "target-dtype": ("np.empty_like(input.data)", "np.empty(input.shape)"),
     },
     "soft_cross_entropy": {
         "zero-weight": ("where=wanted.data != 0", "where=True"),

@@ -102,7 +102,7 @@ FAULTS = {
         "size-outside": ("checks.axis(dim, self.ndim)", "dim % max(self.ndim, 1)"),
     },
     "Tensor.is_floating_point": {
-        "float64-is-no-float": ("self.data.dtype.kind == 'f'", "self.data.dtype == float32")
+        "float64-is-no-float": ("self.dtype.kind == 'f'", "self.data.dtype == float32")
     },
     "Tensor.numpy": {
         "gradient-lost": ("self.requires_grad", "False"),
