@@ -5,8 +5,17 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
+import pytest
+from oracle import assert_close
+from pytorch import torch
+
+import tinygrad_bn as tg
+from tinygrad_bn.data import DataLoader, TensorDataset
+
 README = Path(__file__).parents[2] / "README.md"
-PROGRAMS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+TEXT = README.read_text(encoding="utf-8")
+PROGRAMS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 
 
 def promised(program):
@@ -41,3 +50,79 @@ def test_every_program_prints_what_it_promises(tmp_path, monkeypatch):
             assert found is not None, f"{line!r} is not in {out.getvalue()!r}"
             assert start != line or found == line
     assert (tmp_path / "model.safetensors").is_file()
+
+
+# --- how PyTorch's tutorials port -------------------------------------------------------------
+
+
+def ported():
+    """The rows of the table: what a tutorial writes, and what is written here; lists of code."""
+    table = TEXT.partition("| in a tutorial |")[2].partition("\n\n")[0]
+    for row in table.splitlines()[2:]:
+        there, here, _ = re.findall(r"\|([^|]*)(?=\|)", row)
+        yield [re.findall(r"`([^`]+)`", cell) for cell in (there, here)]
+
+
+ROWS = list(ported())
+
+
+def names_of(library):
+    """What a tutorial's line may use, under one of the two libraries."""
+    w = library.tensor([[0.5, 1.0], [2.0, -1.0]], requires_grad=True)
+    (w * w).sum().backward()
+    names = {"torch": library, "np": np, "w": w, "array": np.array([[1.0, 2.0]])}
+    names |= {"nn": library.nn, "F": library.nn.functional, "optim": library.optim}
+    names["x"] = library.tensor([[1.0, -2.0], [3.0, 4.0]])
+    names["scores"] = library.tensor([[1.0, 2.0, 0.0], [0.5, 0.0, -1.0]])
+    names["labels"] = library.tensor([1, 2])
+    names["model"] = library.nn.Sequential(library.nn.Linear(2, 2))
+    return names
+
+
+def result_of(code, names):
+    """The value of an expression; of a statement, what w is afterwards; of a module, its kind."""
+    try:
+        value = eval(code, names)
+    except SyntaxError:
+        exec(code, names)
+        value = names["w"]
+    return type(value).__name__ if isinstance(value, names["nn"].Module) else value
+
+
+def written_here():
+    """The names of this package, as a program imports them."""
+    public = {name: getattr(tg, name) for name in tg.__all__}
+    mine = {"DataLoader": DataLoader, "dataset": TensorDataset(tg.ones(3, 2))}
+    return names_of(tg) | public | mine
+
+
+def test_the_table_has_its_rows():
+    assert len(ROWS) == 13
+    assert all(there for there, _ in ROWS)
+    assert all(len(here) in (0, len(there)) for there, here in ROWS)
+
+
+@pytest.mark.parametrize("code", [code for there, _ in ROWS for code in there])
+def test_what_is_said_not_to_run_does_not(code):
+    with pytest.raises((AttributeError, TypeError, ValueError)):
+        result_of(code, written_here() | {"torch": tg})
+
+
+PAIRS = [pair for there, here in ROWS if here for pair in zip(there, here, strict=True)]
+
+
+@pytest.mark.parametrize(("there", "here"), PAIRS)
+def test_what_is_written_instead_gives_the_same(there, here):
+    ours = result_of(here, written_here())
+    if torch is None or "DataLoader" in there:
+        assert ours is not None
+        return
+    theirs = result_of(there, names_of(torch))
+    if isinstance(ours, tuple):
+        ours, theirs = ours[0], theirs[0]
+    if isinstance(ours, str | float):
+        assert ours == theirs
+    elif "rand" in there:
+        assert ours.shape == theirs.shape
+    else:
+        assert_close(ours.detach(), theirs.detach().numpy(), 1e-6)
