@@ -126,3 +126,24 @@ def test_what_is_written_instead_gives_the_same(there, here):
         assert ours.shape == theirs.shape
     else:
         assert_close(ours.detach(), theirs.detach().numpy(), 1e-6)
+
+
+# --- the reading guide ------------------------------------------------------------------------
+
+GUIDE = re.findall(r"\| \[\S+\]\((tinygrad_bn/\S*)\) \| .*? \| (\d+) \|", TEXT)
+MINUTES = {path: int(minutes) for path, minutes in GUIDE}
+
+
+@pytest.mark.parametrize("path", MINUTES)
+def test_the_reading_guide_counts_25_lines_a_minute(path):
+    place = README.parent / path
+    files = [f for f in place.glob("*.py") if f.name != "plain.py"] if place.is_dir() else [place]
+    lines = [line for f in files for line in f.read_text(encoding="utf-8").splitlines()]
+    exact = sum(bool(line.strip()) for line in lines) / 25
+    assert abs(MINUTES[path] - exact) <= max(1, exact / 20)
+
+
+def test_the_reading_guide_adds_up():
+    hours, minutes = re.search(r"(\d+) hours and (\d+) minutes for the book", TEXT).groups()
+    book = sum(MINUTES[path] for path in MINUTES if "kernels" not in path)
+    assert abs(int(hours) * 60 + int(minutes) - book) <= 5
