@@ -191,6 +191,7 @@ def batch_norm(
             [ 1.]])
     """
     eps = float(eps)
+    checks.flag(training=training)
     affine = {"weight": weight, "bias": bias}
     statistics = {"running_mean": running_mean, "running_var": running_var}
     checks.batch_norm(input, eps, affine, statistics)

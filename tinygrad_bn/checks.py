@@ -21,11 +21,20 @@ float32 = np.dtype("float32")
 float64 = np.dtype("float64")
 int64 = np.dtype("int64")
 bool_ = np.dtype("bool")
-RANK = {bool_: 0, int64: 1, float32: 2, float64: 3}  # two of them combined: the higher one
 DType = np.dtype[Any]
 Given = Any  # what was given where a tensor, or None, is meant
 
 # --- dtypes ---------------------------------------------------------------------------------------
+
+
+class Ranks(dict[DType, int]):
+    """A number for each dtype; TypeError for one that is not there, such as uint8."""
+
+    def __missing__(self, dtype: DType) -> int:
+        return self[supported_dtype(dtype)]
+
+
+RANK = Ranks({bool_: 0, int64: 1, float32: 2, float64: 3})  # two of them combined: the higher one
 
 
 def supported_dtype(dtype: Any) -> DType:
@@ -146,17 +155,12 @@ def has_no_graph(tensor: Given) -> None:
         )
 
 
-def rng_state(state: Given) -> bytes:
-    """The bytes of a generator's state; TypeError or ValueError unless `get_rng_state` made it."""
+def rng_state(state: Given) -> Array:
+    """A generator's state as an array; TypeError unless it is one of bytes."""
     array = np.asarray(state.data if hasattr(state, "grad_fn") else state)
     if array.dtype != np.uint8:
         raise TypeError(f"a state of the generator is uint8, not {array.dtype}")
-    data = array.tobytes()  # from byte 16 on the increment, which is odd
-    never_set = data[33:48] + data[52:]  # of two small numbers in 16 bytes each
-    known = array.shape == (64,) and data[16] % 2 == 1 and data[32] <= 1
-    if not known or any(never_set):
-        raise ValueError(f"these {array.shape} bytes are not from get_rng_state()")
-    return data
+    return array
 
 
 # --- numbers --------------------------------------------------------------------------------------

@@ -184,6 +184,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     True
     """
     checks.in_range(0, 1, p=p)
+    checks.flag(training=training)
     checks.one_float_dtype("dropout", input=input)
     share = round(p * 65536)
     if not training or share == 0:

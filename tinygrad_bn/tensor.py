@@ -54,10 +54,7 @@ def get_rng_state() -> Tensor:
     >>> set_rng_state(state); (randn(3) == first).tolist()
     [True, True, True]
     """
-    state: Any = generator.bit_generator.state
-    numbers = (*state["state"].values(), state["has_uint32"], state["uinteger"])
-    data = b"".join([number.to_bytes(16, "little") for number in numbers])
-    return wrap(np.array(bytearray(data), np.uint8))
+    return wrap(kernels.state_bytes(generator))
 
 
 def set_rng_state(new_state: Any) -> None:
@@ -65,16 +62,7 @@ def set_rng_state(new_state: Any) -> None:
 
     >>> set_rng_state(get_rng_state())
     """
-    data = checks.rng_state(new_state)
-    state, inc, has_uint32, uinteger = [
-        int.from_bytes(data[i : i + 16], "little") for i in range(0, 64, 16)
-    ]
-    generator.bit_generator.state = {
-        "bit_generator": "PCG64",
-        "state": {"state": state, "inc": inc},
-        "has_uint32": has_uint32,
-        "uinteger": uinteger,
-    }
+    kernels.set_state(generator, checks.rng_state(new_state))
 
 
 # --- how an operation becomes part of the graph ---------------------------------------------------
@@ -169,7 +157,7 @@ def operands(a: Tensor, b: Operand, least: DType = bool_) -> tuple[Tensor, Tenso
     """`a` and `b` as tensors of the dtype that their operation has, `least` or a later one."""
     dtype = a.data.dtype
     alike = isinstance(b, Tensor) and b.data.dtype is dtype
-    if alike and RANK[dtype] >= RANK[least]:  # the usual case: nothing to do
+    if alike and (least is bool_ or RANK[dtype] >= RANK[least]):  # the usual case: nothing to do
         return a, b
     if dtype.kind == "f" and type(b) in (int, float):  # the next usual case
         return a, wrap(np.array(b, dtype))
@@ -278,7 +266,7 @@ class Tensor:
             dtype = array.dtype
             if not isinstance(source, np.ndarray | np.generic):  # chosen by NumPy
                 dtype = default_dtype(dtype, source)
-        self.data: Array = np.array(array, checks.supported_dtype(dtype), order="C")
+        self.data: Array = np.array(source, checks.supported_dtype(dtype), order="C")
         self.version = Version()
         self._grad: Tensor | None = None
         self.grad_fn: Node | None = None

@@ -147,6 +147,16 @@ def test_groups_are_an_integer_of_the_function_too():
 # --- flags ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("flag", [1, 0, None, "no"])
+def test_training_is_a_truth_value(flag):
+    mean, var = tg.zeros(3), tg.ones(3)
+    with pytest.raises(TypeError, match="training must be True or False, not"):
+        F.dropout(SHAPED, 0.5, flag)
+    with pytest.raises(TypeError, match="training must be True or False, not"):
+        F.batch_norm(SHAPED, mean, var, training=flag)
+    assert mean.tolist() == [0, 0, 0]
+
+
 @pytest.mark.parametrize("name", ["sum", "mean", "var", "max", "min", "argmax"])
 @pytest.mark.parametrize("flag", [3, 1, 0, None, "yes"])
 def test_keepdim_is_a_truth_value_so_that_a_second_axis_is_not_taken_for_one(name, flag):

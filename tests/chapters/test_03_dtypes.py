@@ -81,3 +81,22 @@ def test_the_absolute_value_hands_no_nan_back(torch):
         x = m.tensor([float("nan"), -2.0, 0.0], requires_grad=True)
         abs(x).sum().backward()
         assert x.grad.tolist() == [0, -1, 0]
+
+
+def test_numbers_that_no_integer_is_are_refused(torch):
+    for m in (torch, tg):
+        with pytest.raises((ValueError, RuntimeError), match="convert"):
+            m.tensor([1.0, float("nan")], dtype=m.int64)
+        with pytest.raises((OverflowError, RuntimeError)):
+            m.tensor(1e30, dtype=m.int64)
+    assert tg.tensor([2**53 + 1]).item() == 2**53 + 1
+
+
+def test_bytes_are_no_numbers():
+    """The state of the generator is the one tensor of uint8."""
+    state = tg.get_rng_state()
+    assert (state == state).tolist() == [True] * 64
+    for expression in ("s + 1", "s + m.ones(64)", "m.ones(64) * s", "s / s", "s == 1", "-s + 1"):
+        with pytest.raises(TypeError, match="dtype uint8: convert to float32"):
+            eval(expression, {"s": state, "m": tg})
+    assert state.float().tolist() == state.tolist()

@@ -4,8 +4,10 @@ Measured is code: docstrings, comments and blank lines are free. How wide lines 
 broken, `ruff format` decides, which the continuous integration runs.
 """
 
+import ast
 import re
 import sys
+from collections import Counter
 
 import pytest
 import source
@@ -184,3 +186,41 @@ def test_no_file_mentions_the_machine_it_was_written_on():
     }
     found = {name: path_of_a_machine.findall(text) for name, text in texts.items()}
     assert not any(found.values()), found
+
+
+# --- nothing is left over -------------------------------------------------------------------------
+
+TOLD_ONLY = {
+    "six_equations",
+    "conv2d_naive",
+}  # for readers and tests: the paper's way, the definition
+
+
+def defined_and_used(texts):
+    """Names of plain functions and classes; and all names in the texts, each as often as it is."""
+    defined, used = set(), Counter()
+    for text in texts:
+        tree = ast.parse(text)
+        kinds = ast.FunctionDef | ast.ClassDef
+        defined |= {node.name for node in tree.body if isinstance(node, kinds)}
+        for node in ast.walk(tree):
+            used[getattr(node, "id", None)] += 1
+            used[getattr(node, "attr", None)] += 1
+            if isinstance(node, ast.Constant):  # as in __all__
+                used[node.value] += 1
+            used.update(
+                [alias.name for alias in getattr(node, "names", []) if hasattr(alias, "name")]
+            )
+    return defined, used
+
+
+def test_every_function_is_used_or_public():
+    defined, used = defined_and_used(FILES.values())
+    assert len(defined) > 100
+    assert {name for name in defined if not used[name]} == TOLD_ONLY
+
+
+def test_the_search_for_unused_functions_finds_one():
+    text = "def f(): g()\ndef g(): pass\nclass C: pass\nx.h(C)\ndef h(): pass"
+    defined, used = defined_and_used([text])
+    assert {name for name in defined if not used[name]} == {"f"}

@@ -71,6 +71,7 @@ FIRST = {
         *("chapters/test_11_batchnorm.py", "properties/test_bn_properties.py"),
         *("chapters/test_05_protocol.py", "chapters/test_02_checks.py"),
     ],
+    "state": ["chapters/test_03_copies.py"],
     "reductions": ["properties/test_reductions.py"],
     "elementwise": ["chapters/test_03_tensor.py", "chapters/test_06_layers.py"],
     "products": ["chapters/test_03_tensor.py", "chapters/test_06_layers.py"],

@@ -2,13 +2,6 @@
 
 FAULTS = {
     "manual_seed": {"any-seed": ("np.random.PCG64(seed)", "np.random.PCG64(0)")},
-    "get_rng_state": {
-        "half-a-word-forgotten": ("state['has_uint32']", "0"),
-        "word-forgotten": ("state['uinteger']", "0"),
-    },
-    "set_rng_state": {
-        "state-not-checked": ("checks.rng_state(new_state)", "new_state.data.tobytes()")
-    },
     "wrap": {"scalars-stay-scalars": ("np.asarray(array)", "array")},
     "record": {
         "recorded-without-need": ("any(required)", "True"),
@@ -68,7 +61,7 @@ FAULTS = {
     "compared": {"compared-without-promotion": ("operands(a, b)", "(a, as_tensor(b))")},
     "Tensor.__init__": {
         "shares-memory": (
-            "np.array(array, checks.supported_dtype(dtype), order='C')",
+            "np.array(source, checks.supported_dtype(dtype), order='C')",
             "np.asarray(array, checks.supported_dtype(dtype))",
         ),
         "order-of-the-array": ("order='C'", "order='K'"),

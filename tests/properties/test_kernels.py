@@ -136,7 +136,9 @@ def test_every_kernel_has_a_twin_that_the_switch_takes():
     others = {
         "sum_over",
         "tensor_text",
-    }  # NumPy's own sum, and a text: the plain way is the fast one
+        "set_state",
+        "state_bytes",
+    }  # the plain way is the fast one
     assert set(kernels.__all__) - others == set(TWINS)
     program = f"""
 import tinygrad_bn.kernels as kernels

@@ -8,6 +8,7 @@ import os
 
 from .memory import keep_freed_memory
 from .printing import tensor_text
+from .random_state import set_state, state_bytes
 from .reductions import sum_over
 
 CHOSEN = os.environ.get("TINYGRAD_BN_KERNELS", "fast")
@@ -50,6 +51,8 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_collect",
     "max_pool2d_route",
+    "set_state",
+    "state_bytes",
     "sum_over",
     "tensor_text",
 ]
