@@ -339,6 +339,7 @@ def test_bools_are_not_subtracted(torch, expression):
         (lambda: tg.arange(-(2**63) - 1, 0), ValueError, "start must fit into int64"),
         (lambda: tg.arange(2.0**64, 0, 2**62), ValueError, "do not lead"),
         (lambda: tg.arange(5, 2), ValueError, "do not lead from 5 to 2"),
+        (lambda: tg.arange(0.0, 5.0, 0.0), ValueError, "steps of 0.0 do not lead from 0.0 to 5.0"),
     ],
 )
 def test_what_is_no_number_or_no_range_is_refused(call, error, message):

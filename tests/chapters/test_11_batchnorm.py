@@ -188,6 +188,22 @@ def test_a_large_offset_costs_float32_no_digits(shape, memory):
     np.testing.assert_allclose(y, exact, atol=6e-3)
 
 
+def test_a_large_offset_costs_second_derivatives_no_digits():
+    """Float32 numbers near 1e6 are 0.06 apart, and so a mean is wrong: it is taken off first."""
+    x = (1e6 + 4 * normal(8, 3)).astype(np.float32)
+    g, h = normal(2, 8, 3).astype(np.float32)
+    gamma = np.array([1.0, 2.0, 0.5], np.float32)
+    found = []
+    for dtype in (np.float64, np.float32):
+        leaves = [tg.tensor(a.astype(dtype), requires_grad=True) for a in (x, gamma)]
+        (first,) = tg.grad(fused(*leaves), leaves[0], tg.tensor(g.astype(dtype)), create_graph=True)
+        found.append([first.detach(), *tg.grad(first, leaves, tg.tensor(h.astype(dtype)))])
+    for exact, single in zip(*found, strict=True):
+        assert single.dtype == np.float32
+        scale = np.abs(exact.numpy()).max()
+        np.testing.assert_allclose(single.numpy(), exact.numpy(), rtol=0, atol=1e-5 * scale)
+
+
 @pytest.mark.parametrize("shape", [(300, 64), (40, 16, 14, 14)])
 def test_large_float32_batches_agree_with_float64_in_every_result(shape):
     results = []

@@ -80,7 +80,6 @@ FAULTS = {
     "every_axis": {"some-axes": ("len(dims) != ndim", "False")},
     "integer": {
         "true-is-1": ("isinstance(value, bool | np.bool_)", "False"),
-        "numpys-true-is-1": ("bool | np.bool_", "bool"),
         "half-an-integer": ("not hasattr(value, '__index__')", "not hasattr(value, '__int__')"),
     },
     "are_tensors": {
@@ -103,7 +102,6 @@ FAULTS = {
     "dtype_to": {
         "devices-are-dtypes": ("value not in np.sctypeDict", "False"),
         "dtypes-are-devices": ("value not in np.sctypeDict", "True"),
-        "tensors-are-dtypes": ("value.dtype", "value"),
         "flags-are-dtypes": ("isinstance(value, bool)", "False"),
         "device-not-looked-at": ("only_cpu(device)", "pass"),
     },
