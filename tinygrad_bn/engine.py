@@ -250,8 +250,7 @@ def leaves_of(outputs: Sequence[T], operations: Operations[T]) -> list[T]:
     """The tensors that require a gradient and were not computed: where the graph begins."""
     tensors = dict.fromkeys(outputs)  # an ordered set
     for _, node in operations:
-        recorded = itertools.compress(node.parents, node.required)
-        tensors.update(dict.fromkeys(recorded))
+        tensors.update(dict.fromkeys(node.parents))
     return [tensor for tensor in tensors if tensor.grad_fn is None and tensor.requires_grad]
 
 

@@ -1,6 +1,7 @@
 """[1] What a recorded operation says of itself: enough to draw a graph, whatever is released."""
 
 import dataclasses
+import weakref
 
 import pytest
 from oracle import leaf, normal_leaf
@@ -155,3 +156,15 @@ def test_names_tell_operations_apart():
     names = [y.grad_fn.name for y in made]
     assert all(isinstance(name, str) and name for name in names)
     assert len(set(names)) >= len(names) - 1, names  # a softmax may end in another operation
+
+
+def test_after_backward_a_graph_keeps_no_tensor_that_a_derivative_used():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    e = x.exp()
+    product = e * e
+    noticed = weakref.ref(e)
+    del e
+    loss = product.sum()
+    loss.backward()
+    assert product.grad_fn is not None
+    assert noticed() is None

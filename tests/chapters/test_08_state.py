@@ -139,6 +139,18 @@ def test_a_momentum_is_loaded_in_the_parameters_dtype():
     assert opt.state[p]["momentum_buffer"].tolist() == [1.0, 1.0]
 
 
+def test_a_number_is_remembered_for_a_parameter_of_any_shape():
+    """PyTorch's Adam counts its steps in a tensor without axes."""
+    p = tg.zeros(2, requires_grad=True)
+    opt = SGD([p])
+    state = {0: {"step": tg.tensor(3.0), "sum": tg.tensor([1.0, 2.0])}}
+    opt.load_state_dict({"state": state, "param_groups": [{"params": [0]}]})
+    assert {name: value.tolist() for name, value in opt.state[p].items()} == {
+        "step": 3.0,
+        "sum": [1.0, 2.0],
+    }
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -31,6 +31,7 @@ class Squares:
             "array": (np.full(3, i, np.float32), np.int64(i)),
             "nested": (image, (i, i / 2)),
             "dict": {"x": image, "name": f"sample {i}"},
+            "scalars": (np.float32(i), np.float64(i / 3)),
             "one": image,
             "list": [image, i % 2 == 0],
         }[self.kind]
@@ -45,7 +46,7 @@ def plain(batch):
     return batch if isinstance(batch, str) else (str(batch.numpy().dtype), batch.tolist())
 
 
-@pytest.mark.parametrize("kind", ["tensor", "array", "nested", "dict", "one", "list"])
+@pytest.mark.parametrize("kind", ["tensor", "array", "scalars", "nested", "dict", "one", "list"])
 @pytest.mark.parametrize("drop_last", [False, True])
 def test_batches_are_pytorchs(torch, kind, drop_last):
     from torch.utils.data import DataLoader as Theirs
@@ -68,10 +69,10 @@ def test_a_list_of_samples_is_a_data_set():
 def test_a_sampler_gives_the_order(torch):
     from torch.utils.data import DataLoader as Theirs
 
-    order = [4, 0, 4, 2, 1]
+    order = [4, 0, 4, 2, 1, 3, 0]  # more than there are samples
     ours = DataLoader(Squares(5), 2, sampler=order)
     theirs = Theirs(Squares(5, m=torch), 2, sampler=order)
-    assert len(ours) == len(theirs) == 3
+    assert len(ours) == len(theirs) == 4
     for _ in range(2):
         assert [plain(b) for b in ours] == [plain(b) for b in theirs]
     endless = DataLoader(Squares(5), 2, sampler=(i % 5 for i in range(7)))

@@ -208,7 +208,6 @@ FAULTS = {
     },
     "is_basic_index": {
         "arrays-are-basic": ("isinstance(part, basic) or part is Ellipsis", "True"),
-        "ellipsis-is-an-array": ("slice | int | None", "slice | int | None | list"),
     },
     "condition": {"numbers-as-condition": ("array.dtype != bool_", "False")},
     "joinable": {

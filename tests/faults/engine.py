@@ -90,7 +90,6 @@ FAULTS = {
         "grads-for-inner-tensors": ("tensor.grad_fn is None", "True"),
         "grads-for-constants": ("tensor.requires_grad", "True"),
         "leaf-as-output": ("dict.fromkeys(outputs)", "{}"),
-        "required-later": ("itertools.compress(node.parents, node.required)", "node.parents"),
     },
     "steps_towards": {
         "one-step-only": ("on_path.add(tensor)", "pass"),
