@@ -355,6 +355,14 @@ def test_every_parameter_gets_a_finite_gradient_that_is_not_zero():
         assert (np.abs(p.grad.numpy()) > 0).any(axis=0).all(), name
 
 
+@pytest.mark.parametrize("p", [0.25, 0.75])
+def test_dropout_is_by_its_own_probability(p):
+    y = nn.Dropout(p)(tg.ones(10_000))
+    kept = y.numpy()[y.numpy() > 0]
+    np.testing.assert_allclose(kept, 1 / (1 - p), rtol=1e-6)
+    assert abs(len(kept) / 10_000 - (1 - p)) < 0.03  # seven standard deviations
+
+
 def test_dropout_follows_train_and_eval():
     layer, x = nn.Dropout(0.5), tg.ones(100)
     assert 0 in layer(x).tolist()

@@ -393,6 +393,23 @@ def test_loss_layers_pass_on_all_their_settings():
     assert nn.MSELoss(reduction="sum")(x, t).item() == pytest.approx(12 * nn.MSELoss()(x, t).item())
 
 
+def test_layers_take_their_own_axis():
+    x = tg.tensor(normal(3, 4))
+    assert_close(nn.Softmax(0)(x).sum(0), np.ones(4))
+    assert_close(nn.LogSoftmax(0)(x).exp().sum(0), np.ones(4))
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (0, 3), (0, 0)])
+def test_softmax_along_an_axis_of_nothing(torch, shape):
+    for m in (torch, tg):
+        assert tuple(m.nn.functional.log_softmax(m.ones(*shape), 1).shape) == shape
+
+
+def test_the_mean_of_no_samples_is_nan_without_a_warning():
+    loss = F.cross_entropy(tg.ones(0, 3), tg.zeros(0, dtype=tg.int64))
+    assert math.isnan(loss.item())
+
+
 def test_softmax_of_nothing_is_a_new_tensor():
     x = tg.zeros(0, 3)
     assert F.log_softmax(x, 1) is not x

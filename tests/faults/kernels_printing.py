@@ -28,7 +28,6 @@ FAULTS = {
         ),
     },
     "edges_of": {
-        "edges-of-short-axes": ("size > 2 * EDGE", "size >= 2 * EDGE"),
         "edges-of-long-axes-only": ("size > 2 * EDGE", "size > 3 * EDGE"),
         "first-edge-twice": (
             "[*range(EDGE), *range(size - EDGE, size)]",
