@@ -1137,3 +1137,43 @@ def test_the_condition_of_where_is_broadcast_in_the_gradient_too(torch, shape):
 def test_the_condition_of_where_is_recorded_as_it_was_used():
     y = tg.where(tg.tensor([True, False]), tg.ones(2, 2, requires_grad=True), 0.0)
     assert y.grad_fn.arguments["condition"].tolist() == [[True, False], [True, False]]
+
+
+# --- the largest and smallest, by what once went unnoticed ----------------------------------------
+
+
+def test_an_extreme_has_memory_of_its_own():
+    for x, found in (
+        (tg.tensor([1.0, 3.0]), lambda x: x.max()),
+        (tg.tensor(3.0), lambda x: x.max(0)[0]),
+    ):
+        found(x).zero_()
+        assert x.max().item() == 3.0
+
+
+def test_an_extreme_loses_its_axis_and_no_other():
+    x = tg.ones(2, 1)
+    for pair in (x.max(0), x.min(0), x.max(-2), x.min(-2)):
+        assert [part.shape for part in pair] == [(1,), (1,)]
+
+
+def test_extremes_say_which_they_are():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    assert [x.max().grad_fn.name, x.min().grad_fn.name] == ["max", "min"]
+
+
+def test_an_axis_of_a_tensor_without_axes_is_looked_at_too():
+    with pytest.raises(IndexError, match="dim 3 is out of range for a tensor of 0 dimensions"):
+        tg.tensor(1.0).max(3)
+    with pytest.raises(TypeError, match="dim must be an integer"):
+        tg.tensor(1.0).min(True)
+
+
+def test_bounds_of_numpys_do_not_change_the_dtype():
+    assert tg.ones(2).clamp(np.float64(0.5), np.float64(0.75)).dtype == tg.float32
+    assert tg.tensor([1, 5]).clamp(max=np.int64(3)).dtype == tg.int64
+
+
+def test_means_of_no_rows_are_none():
+    assert tg.ones(0, 3).mean(1).shape == (0,)
+    assert tg.ones(0, 3).mean(1, keepdim=True).shape == (0, 1)

@@ -63,7 +63,7 @@ FAILED = re.compile(r"(?:FAILED|ERROR) (?:tests/)?([^\[\s]+(?:\[.*?\](?= - |$))?
 # Which tests run first, by a part of the list's name; the others follow only if these pass.
 FIRST = {
     "kernels": ["properties/test_kernels.py"],
-    "convolution": ["chapters/test_10_conv.py"],
+    "convolution": ["chapters/test_10_conv.py", "properties/test_reductions.py"],
     "window": ["chapters/test_10_conv.py"],
     "pooling": ["chapters/test_10_conv.py"],
     "normalization": ["chapters/test_11_batchnorm.py", "properties/test_bn_properties.py"],
@@ -81,6 +81,7 @@ FIRST = {
         *(f"chapters/test_03_{name}.py" for name in ("in_place", "printing", "copies")),
         *(f"chapters/{name}.py" for name in ("test_01_versions", "test_01_node")),
         "chapters/test_02_arguments.py",
+        *(f"properties/test_{name}.py" for name in ("refusals", "reductions")),
     ],
     "module": ["chapters/test_05_hooks.py", "chapters/test_05_protocol.py"],
     "layers": ["chapters/test_02_checks.py"],
