@@ -28,6 +28,7 @@ KNOWN = {
     "refused here alone: max_pool2d",  # its output
     "refused here alone: conv2d",  # padding='same' of an even kernel: PyTorch pads a copy first
     "refused here alone: matmul",  # of a transposed view: PyTorch multiplies a copy of it
+    "refused here alone: batch_norm",  # of a transposed view: here PyTorch's takes a copy of it
     "undecided",  # a tie that rounding decides
 }
 

@@ -11,19 +11,20 @@ import tinygrad_bn as tg
 FUNCTIONAL = {m: m.nn.functional for m in (tg, torch) if m}
 
 
-def batch_norm_of_contiguous_gradients(*args, **options):
-    """PyTorch's, whose gradient is wrong in 2.13 where that of the output is a transposed view.
+def batch_norm_of_contiguous(input, *args, **options):
+    """PyTorch's, whose gradient is wrong in 2.13 where memory has one order and axes have another.
 
-    Of (N, C, H, 1), at inference: not g·γ/√(Var + ε) but that of other places. A copy mends it.
+    Of (N, C, H, 1), at inference, if the input or the gradient of the output is a transposed view:
+    not g·γ/√(Var + ε) but that of other places. Copies mend it.
     """
-    y = torch.nn.functional.batch_norm(*args, **options)
+    y = torch.nn.functional.batch_norm(input.contiguous(), *args, **options)
     if y.requires_grad:
         y.register_hook(lambda g: None if g is None else g.contiguous())
     return y
 
 
 if torch:
-    mended = {**vars(torch.nn.functional), "batch_norm": batch_norm_of_contiguous_gradients}
+    mended = {**vars(torch.nn.functional), "batch_norm": batch_norm_of_contiguous}
     FUNCTIONAL[torch] = SimpleNamespace(**mended)
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 
