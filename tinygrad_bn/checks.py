@@ -103,12 +103,13 @@ def are_tensors(function: str, **tensors: Given) -> None:
 def one_float_dtype(function: str, **tensors: Given) -> None:
     """TypeError unless those that are given are all float32, or all float64."""
     try:
-        dtypes = {name: t.data.dtype for name, t in tensors.items() if t is not None}
+        dtypes = [t.data.dtype for t in tensors.values() if t is not None]
     except AttributeError:
         are_tensors(function, **tensors)
         raise
-    if set(dtypes.values()) not in ({float32}, {float64}):
-        given = ", ".join([f"{name} {dtype}" for name, dtype in dtypes.items()])
+    first = dtypes[0]
+    if first not in (float32, float64) or dtypes.count(first) != len(dtypes):
+        given = ", ".join([f"{name} {t.dtype}" for name, t in tensors.items() if t is not None])
         raise TypeError(f"{function} needs one floating-point dtype, not {given}: use .to(dtype)")
 
 
@@ -376,9 +377,10 @@ def equal_shapes(tensors: Sequence[Given]) -> None:
 
 def matmul_dtype(a: Given, b: Any) -> None:
     """TypeError unless two tensors are of one dtype, and none of bools; an array is converted."""
-    dtype = b.dtype if hasattr(b, "grad_fn") else a.dtype
-    if dtype != a.dtype or dtype == bool_:
-        raise TypeError(f"@: one dtype of numbers is needed, not {a.dtype} and {dtype}: use .to()")
+    dtype = a.data.dtype
+    other = b.data.dtype if hasattr(b, "grad_fn") else dtype
+    if other != dtype or dtype == bool_:
+        raise TypeError(f"@: one dtype of numbers is needed, not {dtype} and {other}: use .to()")
 
 
 def matmul_shapes(a: Array, b: Array) -> None:
@@ -465,7 +467,7 @@ def module(owner: str, number: int, value: Any, kind: type) -> Any:
 def has_shape(function: str, shape: Shape, **tensors: Given) -> None:
     """ValueError unless those that are given have this shape."""
     for name, tensor in tensors.items():
-        if tensor is not None and tensor.shape != shape:
+        if tensor is not None and tensor.data.shape != shape:
             raise ValueError(f"{function}: {name} must have shape {shape}, not {tensor.shape}")
 
 

@@ -16,15 +16,9 @@ FAULTS = {
         ),
     },
     "one_float_dtype": {
-        "float-dtypes-mixed": (
-            "set(dtypes.values()) not in ({float32}, {float64})",
-            "not set(dtypes.values()) <= {float32, float64}",
-        ),
-        "integers-of-one-dtype": (
-            "set(dtypes.values()) not in ({float32}, {float64})",
-            "len(set(dtypes.values())) > 1",
-        ),
-        "missing-tensor-is-no-dtype": ("t is not None", "True"),
+        "float-dtypes-mixed": ("dtypes.count(first) != len(dtypes)", "False"),
+        "integers-of-one-dtype": ("first not in (float32, float64)", "False"),
+        "missing-tensor-is-no-dtype": ("t is not None", "True", 0),
     },
     "module_dtype": {"module-of-integers": ("np.dtype(dtype) not in (float32, float64)", "False")},
     "may_require_grad": {
@@ -111,7 +105,7 @@ FAULTS = {
     },
     "bound": {"bounds-of-any-kind": ("isinstance(value, int | float | np.number | None)", "True")},
     "matmul_dtype": {
-        "product-of-two-dtypes": ("dtype != a.dtype", "False"),
+        "product-of-two-dtypes": ("other != dtype", "False"),
         "product-of-bools": ("dtype == bool_", "False"),
         "product-with-an-array": ("hasattr(b, 'grad_fn')", "hasattr(b, 'dtype')"),
     },
@@ -242,9 +236,9 @@ FAULTS = {
         "shared-elements": ("not target.data.flags.writeable", "False"),
     },
     "has_shape": {
-        "any-shape": ("tensor.shape != shape", "False"),
+        "any-shape": ("tensor.data.shape != shape", "False"),
         "missing-has-no-shape": ("tensor is not None", "True"),
-        "shapes-of-one-rank": ("tensor.shape != shape", "tensor.ndim != len(shape)"),
+        "shapes-of-one-rank": ("tensor.data.shape != shape", "tensor.ndim != len(shape)"),
     },
     "is_constant": {"constants-need-grad": ("tensor.requires_grad", "False")},
     "linear": {
