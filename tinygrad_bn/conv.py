@@ -59,8 +59,9 @@ def weight_gradient(x: Tensor, g: Tensor, window: Window) -> Tensor:
 def input_gradient(w: Tensor, g: Tensor, window: Window) -> Tensor:
     """∂T/∂x: w and g → (N, C, H, W).
 
-    Each output's gradient goes back, by the weights, to the inputs it came from. h is of the shape
-    of x.
+    Each output's gradient goes back, by the weights, to the inputs it came from. At stride 1 that
+    is itself a convolution, of g with every kernel turned by 180 degrees: an input that lies below
+    and to the right of an output has that output above and to its left. h is of the shape of x.
     """
     return record(
         "conv2d_input_gradient",

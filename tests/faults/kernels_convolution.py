@@ -2,14 +2,20 @@
 
 FAULTS = {
     "columns": {
-        "groups-of-columns": (
-            "patches.reshape(groups, k, rows, ow * images)",
-            "patches.reshape(k, groups, rows, ow * images).swapaxes(0, 1)",
+        "padding-fill": ("window.framed(x, 0)", "window.framed(x, 1)"),
+        "rows-left-out": ("window.output[0]", "max(window.output[0] - 1, 1)", 0),
+        "rows-from-the-first": ("rows.start * step", "0"),
+        "rows-of-one-output-apart": ("(end - 1) * step + height", "(end - 1) * step + height + 1"),
+    },
+    "columns_of": {
+        "rows-of-stride-1": ("row * window.stride[0]", "row"),
+        "rows-of-dilation-1": ("row * window.dilation[0]", "row"),
+        "stride-and-dilation-exchanged": (
+            "(row * window.stride[0], row * window.dilation[0])",
+            "(row * window.dilation[0], row * window.stride[0])",
         ),
-        "rows-and-columns": (
-            "patches.reshape(groups, k, rows, ow * images).swapaxes(1, 2)",
-            "patches.reshape(groups, k, rows, ow * images)[:, :, ::-1].swapaxes(1, 2)",
-        ),
+        "first-group-of-columns": ("height * row", "0"),
+        "places-across-first": ("kw * channels * run", "channels * run"),
     },
     "by_row": {
         "groups-of-rows": (
@@ -21,69 +27,63 @@ FAULTS = {
             "x.reshape(groups, channels // groups, height, width * images).swapaxes(1, 2)[:, ::-1]",
         ),
     },
-    "blocks_of_rows": {
-        "rows-left-out": ("patches.shape[3]", "max(patches.shape[3] - 1, 1)"),
-    },
     "conv2d": {
-        "padding-fill": ("window.framed(x, 0)", "window.framed(x, 1)"),
         "groups-of-weights": (
-            "w.reshape(groups, 1, outputs // groups, -1)",
-            "w.reshape(outputs // groups, 1, groups, -1).swapaxes(0, 2)",
+            "w.transpose(0, 2, 3, 1).reshape(groups, 1, outputs // groups, -1)",
+            "w.transpose(0, 2, 3, 1).reshape(outputs // groups, 1, groups, -1).swapaxes(0, 2)",
         ),
-        "first-rows-again": (
-            "patches[:, :, :, rows]",
-            "patches[:, :, :, : rows.stop - rows.start]",
-        ),
+        "weights-as-they-are": ("w.transpose(0, 2, 3, 1)", "w"),
         "values-of-first-rows": ("rows_of_y[:, rows]", "rows_of_y[:, : rows.stop - rows.start]"),
-        "first-group-of-weights": (
-            "np.matmul(weights, cols, out=rows_of_y[:, rows])",
-            "np.matmul(weights[:1], cols, out=rows_of_y[:, rows])",
-        ),
+        "first-group-of-weights": ("weights", "weights[:1]", 1),
         "dtype": ("x.dtype", "float"),
         "batch-stays-last": ("batch_first(y)", "y"),
     },
     "conv2d_weight_gradient": {
-        "padding-fill-of-weight-gradient": ("window.framed(x, 0)", "window.framed(x, 1)"),
-        "last-rows-only": ("dw + products.sum(1, np.float64)", "products.sum(1, np.float64)"),
+        "last-rows-only": ("total + products.sum(1, np.float64)", "products.sum(1, np.float64)"),
         "first-row-of-each-block": ("products.sum(1, np.float64)", "products[:, 0]"),
         "rows-one-by-one": ("products.sum(1, np.float64)", "products.sum(1)"),
-        "weight-gradient-axes": ("dw.swapaxes(1, 2)", "dw"),
+        "weight-gradient-axes": ("total.swapaxes(1, 2)", "total"),
+        "weight-gradient-channels-last": (
+            "by_output.transpose(0, 3, 1, 2)",
+            "by_output.reshape(g.shape[1], -1, *window.kernel)",
+        ),
         "weight-gradient-of-first-rows": (
             "rows_of_g[:, rows]",
             "rows_of_g[:, : rows.stop - rows.start]",
         ),
-        "weight-gradient-of-first-inputs": (
-            "patches[:, :, :, rows]",
-            "patches[:, :, :, : rows.stop - rows.start]",
-        ),
         "weight-gradient-dtype": (
-            "np.ascontiguousarray(dw.swapaxes(1, 2), x.dtype)",
-            "np.ascontiguousarray(dw.swapaxes(1, 2))",
+            "np.ascontiguousarray(by_output.transpose(0, 3, 1, 2), x.dtype)",
+            "np.ascontiguousarray(by_output.transpose(0, 3, 1, 2))",
         ),
-        "weight-gradient-of-first-group": (
-            "cols @ rows_of_g[:, rows]",
-            "cols @ rows_of_g[:1, rows]",
-        ),
+        "weight-gradient-of-first-group": ("rows_of_g[:, rows]", "rows_of_g[:1, rows]"),
     },
     "conv2d_input_gradient": {
+        "never-handed-back": ("back is None", "False"),
+        "kernels-not-turned": (
+            "turned(w, window.groups)",
+            "turned(w[..., ::-1, ::-1], window.groups)",
+        ),
+        "turned-in-one-group": ("turned(w, window.groups)", "turned(w, 1)"),
+    },
+    "turned": {
+        "turned-upside-down-only": (
+            "of_groups.swapaxes(1, 2)[..., ::-1, ::-1]",
+            "of_groups.swapaxes(1, 2)[..., ::-1, :]",
+        ),
+        "channels-not-exchanged": (
+            "of_groups.swapaxes(1, 2)[..., ::-1, ::-1]",
+            "of_groups[..., ::-1, ::-1]",
+        ),
+    },
+    "handed_back": {
         "frame-of-old-values": ("frame[...] = 0", "pass"),
         "frame-of-ones": ("frame[...] = 0", "frame[...] = 1"),
-        "first-group-of-weights-back": ("weights[group]", "weights[0]"),
-        "first-group-of-slopes": ("rows_of_g[group, rows]", "rows_of_g[0, rows]"),
-        "first-channels-of-frame": (
-            "frame[group * channels : (group + 1) * channels]",
-            "frame[:channels]",
-        ),
         "overlap-lost": ("window.add_to_each(places, values)", "places[...] = values"),
-        "input-gradient-of-first-rows": (
-            "rows_of_g[group, rows]",
-            "rows_of_g[group, : rows.stop - rows.start]",
+        "first-group-of-weights-back": (
+            "weights.swapaxes(1, 2)[:, None]",
+            "weights.swapaxes(1, 2)[:1, None]",
         ),
-        "input-gradient-to-first-rows": (
-            "patches[:, :, :, rows]",
-            "patches[:, :, :, : rows.stop - rows.start]",
-        ),
-        "input-gradient-rows": ("back.swapaxes(0, 1)", "back"),
+        "input-gradient-rows": ("back.swapaxes(1, 2)", "back"),
         "groups-of-weights-back": (
             "w.reshape(groups, outputs // groups, -1)",
             "w.reshape(outputs // groups, groups, -1).swapaxes(0, 1)",

@@ -1,10 +1,14 @@
-"""Convolution as matrix products (im2col), a few rows of the output at a time.
+"""Convolution as matrix products (im2col), of which only a third is copied.
 
-The values under the kernel are copied into columns, so that the product of the weights with them
-does all the sums at once. BLAS takes a matrix for each row of the output: small enough for the
-columns to stay in the cache between the copy and the product. For G groups and K = C/G · KH · KW:
+A column holds the values under the kernel at one place, so that the product of the weights with the
+columns does all the sums at once. For G groups and K = KH · KW · C/G:
 
     columns (G, OH, K, OW · N)        weights (G, O/G, K)        output (G, OH, O/G, OW · N)
+
+From one row of the output to the next, the kernel moves down by one row of the image: the values
+under it are those of before, without the first row, and with a further one. So each row of the
+image is copied once for each place across the kernel, KW times and not KH · KW. Laid out one after
+the other, the rows under the kernel are already the columns: a view, which BLAS takes as it is.
 """
 
 from collections.abc import Iterator
@@ -12,18 +16,40 @@ from typing import Any
 
 import numpy as np
 
-from .layout import L2_CACHE, Array, batch_first, batch_last, blocks
+from .layout import L3_CACHE, Array, batch_first, batch_last, blocks
 from .window import Window
 
 
 def columns(
-    patches: Array,  # (C, KH, KW, rows, OW, N)
-    groups: int,
+    x: Array,  # (N, C, H, W)
+    window: Window,
+) -> Iterator[tuple[slice, Array]]:  # some rows of the output, and their columns
+    """im2col: pad, and copy the rows. As many at a time as a cache holds, which bounds memory."""
+    frame = window.framed(x, 0)
+    (height, _), (step, _) = window.extent, window.stride
+    bytes_of_row = step * window.kernel[1] * frame[:, 0].nbytes
+    for rows in blocks(window.output[0], bytes_of_row, L3_CACHE):
+        end = min(rows.stop, window.output[0])
+        under = slice(rows.start * step, (end - 1) * step + height)
+        taps = np.ascontiguousarray(window.taps(frame, under))  # (G, H', KW, C/G, OW, N)
+        yield rows, columns_of(taps, end - rows.start, window)
+
+
+def columns_of(
+    taps: Array,  # (G, H', KW, C/G, OW, N), contiguous
+    rows: int,
+    window: Window,
 ) -> Array:  # (G, rows, K, OW · N)
-    """im2col: one copy, of runs of N contiguous numbers."""
-    channels, kh, kw, rows, ow, images = patches.shape
-    k = channels // groups * kh * kw
-    return patches.reshape(groups, k, rows, ow * images).swapaxes(1, 2)
+    """KH rows under each other for each row of the output: a view, unless a dilation skips some."""
+    groups, height, kw, channels, ow, images = taps.shape
+    kh = window.kernel[0]
+    run = ow * images * taps.itemsize  # bytes
+    row = kw * channels * run
+    down, further = row * window.stride[0], row * window.dilation[0]
+    shape = (groups, rows, kh, kw * channels, ow * images)
+    strides = (height * row, down, further, run, taps.itemsize)
+    under_kernel = np.ndarray(shape, taps.dtype, taps, 0, strides)
+    return under_kernel.reshape(groups, rows, kh * kw * channels, ow * images)
 
 
 def by_row(
@@ -35,12 +61,6 @@ def by_row(
     return x.reshape(groups, channels // groups, height, width * images).swapaxes(1, 2)
 
 
-def blocks_of_rows(patches: Array) -> Iterator[slice]:
-    """Slices of the output's rows, each so many that their columns stay in the cache."""
-    bytes_of_row = patches[:, :, :, 0].nbytes
-    return blocks(patches.shape[3], bytes_of_row, L2_CACHE)
-
-
 def conv2d(
     x: Array,  # (N, C, H, W)
     w: Array,  # (O, C/G, KH, KW)
@@ -48,16 +68,14 @@ def conv2d(
 ) -> Array:  # (N, O, OH, OW)
     """Each output is the product of the weights with the values under the kernel.
 
-    Two passes and the product: pad (nothing to do without padding), copy the columns, multiply.
-    The result lies in memory with the batch last, (O, OH, OW, N), as do those of all kernels here.
+    Two passes and the product: pad (nothing to do without padding), copy the rows, multiply. The
+    result lies in memory with the batch last, (O, OH, OW, N), as do those of all kernels here.
     """
     groups, outputs = window.groups, len(w)
-    patches = window.patches(window.framed(x, 0))
-    weights = w.reshape(groups, 1, outputs // groups, -1)
+    weights = w.transpose(0, 2, 3, 1).reshape(groups, 1, outputs // groups, -1)
     y = np.empty((outputs, *window.output, len(x)), x.dtype)
     rows_of_y = by_row(y, groups)
-    for rows in blocks_of_rows(patches):
-        cols = columns(patches[:, :, :, rows], groups)
+    for rows, cols in columns(x, window):
         np.matmul(weights, cols, out=rows_of_y[:, rows])
     return batch_first(y)
 
@@ -69,19 +87,17 @@ def conv2d_weight_gradient(
 ) -> Array:  # (O, C/G, KH, KW)
     """Σ over images and places of g · x: the same columns, multiplied by the output's gradient.
 
-    The columns are copied once more: to keep them would take KH · KW times the memory of x.
+    The rows are copied once more: to keep them would take KW times the memory of x.
     """
-    groups, outputs = window.groups, g.shape[1]
-    patches = window.patches(window.framed(x, 0))
-    rows_of_g = by_row(batch_last(g), groups)
+    rows_of_g = by_row(batch_last(g), window.groups)
     rows_of_g = rows_of_g.swapaxes(2, 3)  # (G, OH, OW · N, O/G)
-    dw: Any = 0.0  # float64, for the rows lie along a slow axis: see reductions.py
-    for rows in blocks_of_rows(patches):
-        cols = columns(patches[:, :, :, rows], groups)
+    total: Any = 0.0  # float64, for the rows lie along a slow axis: see reductions.py
+    for rows, cols in columns(x, window):
         products = cols @ rows_of_g[:, rows]  # (G, rows, K, O/G)
-        dw = dw + products.sum(1, np.float64)
-    by_output: Array = np.ascontiguousarray(dw.swapaxes(1, 2), x.dtype)
-    return by_output.reshape(outputs, -1, *window.kernel)
+        total = total + products.sum(1, np.float64)
+    by_output = total.swapaxes(1, 2).reshape(g.shape[1], *window.kernel, -1)
+    dw: Array = np.ascontiguousarray(by_output.transpose(0, 3, 1, 2), x.dtype)
+    return dw
 
 
 def conv2d_input_gradient(
@@ -89,24 +105,45 @@ def conv2d_input_gradient(
     w: Array,  # (O, C/G, KH, KW)
     window: Window,
 ) -> Array:  # (N, C, H, W)
-    """Each value's gradient, handed back to the inputs that its column was copied from (col2im).
+    """Each value's gradient, handed back to the inputs under the kernel.
 
-    A pass to clear the frame, and for a block of rows at a time, which stay in the cache, the
-    product and KH · KW additions; without padding, the frame itself is the result.
+    At stride 1 it is a convolution: an input was met by the kernel's first weight where the output
+    is furthest below, and so on, so the kernel is turned by 180 degrees. Channels and outputs
+    change places.
+    """
+    back = window.backwards()
+    if back is None:
+        return handed_back(g, w, window)
+    return conv2d(g, turned(w, window.groups), back)
+
+
+def turned(
+    w: Array,  # (O, C/G, KH, KW)
+    groups: int,
+) -> Array:  # (C, O/G, KH, KW)
+    """Each kernel turned by 180 degrees; in each group, channels and outputs change places."""
+    outputs, channels, kh, kw = w.shape
+    of_groups = w.reshape(groups, outputs // groups, channels, kh, kw)
+    exchanged = of_groups.swapaxes(1, 2)[..., ::-1, ::-1]
+    return exchanged.reshape(groups * channels, outputs // groups, kh, kw)
+
+
+def handed_back(
+    g: Array,  # (N, O, OH, OW)
+    w: Array,  # (O, C/G, KH, KW)
+    window: Window,
+) -> Array:  # (N, C, H, W)
+    """The same at any stride: columns of gradients, added to where they were copied from (col2im).
+
+    A pass to clear the frame, the product, and KH · KW additions.
     """
     groups, outputs = window.groups, len(w)
-    channels = w.shape[1]  # of a group
     weights = w.reshape(groups, outputs // groups, -1)
-    weights = weights.swapaxes(1, 2)  # (G, K, O/G)
     rows_of_g = by_row(batch_last(g), groups)
-    frame, inside = window.frame(groups * channels, len(g), g.dtype)
+    back = weights.swapaxes(1, 2)[:, None] @ rows_of_g  # (G, OH, K, OW · N)
+    frame, inside = window.frame(groups * w.shape[1], len(g), g.dtype)
     frame[...] = 0
-    for group in range(groups):
-        part = frame[group * channels : (group + 1) * channels]
-        patches = window.patches(part)
-        for rows in blocks_of_rows(patches):
-            places = patches[:, :, :, rows]
-            back = weights[group] @ rows_of_g[group, rows]  # (rows, K, OW · N)
-            values = back.swapaxes(0, 1).reshape(places.shape)
-            window.add_to_each(places, values)
+    places = window.patches(frame)  # (C, KH, KW, OH, OW, N)
+    values = back.swapaxes(1, 2).reshape(places.shape)
+    window.add_to_each(places, values)
     return batch_first(np.ascontiguousarray(inside))

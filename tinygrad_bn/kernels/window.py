@@ -62,6 +62,16 @@ class Window:
             wider.append((before, after + max(further * step - rest, 0)))
         return replace(self, padding=(wider[0], wider[1]))
 
+    def backwards(self) -> Self | None:
+        """From output to input: the way of the gradient. None where that is no convolution."""
+        wider = [
+            (size - 1 - before, size - 1 - after)
+            for size, (before, after) in zip(self.extent, self.padding, strict=True)
+        ]
+        if self.stride != (1, 1) or min(min(wider)) < 0:
+            return None
+        return replace(self, image=self.output, padding=(wider[0], wider[1]))
+
     @cached_property
     def extent(self) -> Pair:
         """From the first to the last pixel under the kernel, (height, width)."""
@@ -128,6 +138,28 @@ class Window:
         shape = (channels, *self.kernel, *self.output, images)
         strides = (c, h * dh, w * dw, h * sh, w * sw, n)
         return np.ndarray(shape, frame.dtype, frame, 0, strides)
+
+    def taps(self, frame: Array, rows: slice) -> Array:
+        """Some rows, for each place across the kernel: (G, rows, KW, C/G, OW, N), all one view."""
+        channels = len(frame) // self.groups  # of a group
+        c, h, w, n = frame.strides
+        shape = (
+            self.groups,
+            rows.stop - rows.start,
+            self.kernel[1],
+            channels,
+            self.output[1],
+            frame.shape[3],
+        )
+        strides = (
+            c * channels,
+            h,
+            w * self.dilation[1],
+            c,
+            w * self.stride[1],
+            n,
+        )
+        return np.ndarray(shape, frame.dtype, frame, h * rows.start, strides)
 
     def by_offset(self, patches: Array) -> Iterator[Array]:
         """The patches one by one: (C, OH, OW, N)."""
