@@ -64,7 +64,9 @@ FAILED = re.compile(r"(?:FAILED|ERROR) (?:tests/)?([^\[\s]+(?:\[.*?\](?= - |$))?
 FIRST = {
     "kernels": ["properties/test_kernels.py"],
     "convolution": ["chapters/test_10_conv.py", "properties/test_reductions.py"],
-    "window": ["chapters/test_10_conv.py"],
+    "window": [
+        *(f"chapters/test_{name}.py" for name in ("10_conv", "02_arguments", "06_layers")),
+    ],
     "pooling": ["chapters/test_10_conv.py"],
     "normalization": ["chapters/test_11_batchnorm.py", "properties/test_bn_properties.py"],
     "batchnorm": [
