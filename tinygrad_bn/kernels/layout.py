@@ -12,8 +12,7 @@ import numpy as np
 
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
-L2_CACHE = 1 << 20  # bytes that stay in a core's own cache while they are worked on
-L3_CACHE = 4 << 20  # bytes that stay in the cache that the cores share
+L3_CACHE = 4 << 20  # bytes that stay in the cache while they are worked on
 
 
 def batch_last(x: Array) -> Array:
