@@ -147,3 +147,18 @@ def test_the_reading_guide_adds_up():
     hours, minutes = re.search(r"(\d+) hours and (\d+) minutes for the book", TEXT).groups()
     book = sum(MINUTES[path] for path in MINUTES if "kernels" not in path)
     assert abs(int(hours) * 60 + int(minutes) - book) <= 5
+
+
+# --- what there is ----------------------------------------------------------------------------
+
+LISTED = dict(re.findall(r"^\| `([\w.]+)` \| (.*) \|$", TEXT, re.M))
+PACKAGES = {"autograd", "data", "functional", "nn", "optim"}  # have rows of their own
+
+
+@pytest.mark.parametrize("name", ["nn", "optim", "data", "autograd", "tinygrad_bn"])
+def test_the_table_lists_everything_that_there_is(name):
+    module = tg if name == "tinygrad_bn" else getattr(tg, name)
+    public = set(module.__all__) - PACKAGES
+    if name == "optim":
+        public |= set(tg.optim.lr_scheduler.__all__)
+    assert set(re.findall(r"`([\w.]+)`", LISTED[name])) == public
