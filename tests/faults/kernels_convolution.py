@@ -78,12 +78,22 @@ FAULTS = {
     "handed_back": {
         "frame-of-old-values": ("frame[...] = 0", "pass"),
         "frame-of-ones": ("frame[...] = 0", "frame[...] = 1"),
-        "overlap-lost": ("window.add_to_each(places, values)", "places[...] = values"),
-        "first-group-of-weights-back": (
-            "weights.swapaxes(1, 2)[:, None]",
-            "weights.swapaxes(1, 2)[:1, None]",
+        "first-group-of-weights-back": ("weights[group]", "weights[0]"),
+        "first-group-of-slopes": ("rows_of_g[group, rows]", "rows_of_g[0, rows]"),
+        "first-channels-of-frame": (
+            "frame[group * channels : (group + 1) * channels]",
+            "frame[:channels]",
         ),
-        "input-gradient-rows": ("back.swapaxes(1, 2)", "back"),
+        "overlap-lost": ("window.add_to_each(places, values)", "places[...] = values"),
+        "input-gradient-of-first-rows": (
+            "rows_of_g[group, rows]",
+            "rows_of_g[group, : rows.stop - rows.start]",
+        ),
+        "input-gradient-to-first-rows": (
+            "patches[:, :, :, rows]",
+            "patches[:, :, :, : rows.stop - rows.start]",
+        ),
+        "input-gradient-rows": ("back.swapaxes(0, 1)", "back"),
         "groups-of-weights-back": (
             "w.reshape(groups, outputs // groups, -1)",
             "w.reshape(outputs // groups, groups, -1).swapaxes(0, 1)",

@@ -137,15 +137,22 @@ def handed_back(
 ) -> Array:  # (N, C, H, W)
     """The same at any stride: columns of gradients, added to where they were copied from (col2im).
 
-    A pass to clear the frame, the product, and KH · KW additions.
+    A pass to clear the frame, and for a block of rows at a time, which stay in the cache, the
+    product and KH · KW additions; without padding, the frame itself is the result.
     """
     groups, outputs = window.groups, len(w)
+    channels = w.shape[1]  # of a group
     weights = w.reshape(groups, outputs // groups, -1)
+    weights = weights.swapaxes(1, 2)  # (G, K, O/G)
     rows_of_g = by_row(batch_last(g), groups)
-    back = weights.swapaxes(1, 2)[:, None] @ rows_of_g  # (G, OH, K, OW · N)
-    frame, inside = window.frame(groups * w.shape[1], len(g), g.dtype)
+    frame, inside = window.frame(groups * channels, len(g), g.dtype)
     frame[...] = 0
-    places = window.patches(frame)  # (C, KH, KW, OH, OW, N)
-    values = back.swapaxes(1, 2).reshape(places.shape)
-    window.add_to_each(places, values)
+    for group in range(groups):
+        part = frame[group * channels : (group + 1) * channels]
+        patches = window.patches(part)  # (C/G, KH, KW, OH, OW, N)
+        for rows in blocks(window.output[0], patches[:, :, :, 0].nbytes, BLOCK):
+            places = patches[:, :, :, rows]
+            back = weights[group] @ rows_of_g[group, rows]  # (rows, K, OW · N)
+            values = back.swapaxes(0, 1).reshape(places.shape)
+            window.add_to_each(places, values)
     return batch_first(np.ascontiguousarray(inside))
