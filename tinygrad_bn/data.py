@@ -195,11 +195,15 @@ class TensorDataset:
 
 
 def collated(samples: Sequence[Any]) -> Any:
-    """Samples as one batch: tensors, arrays and numbers are stacked; in tuples, part by part."""
+    """Samples as one batch: tensors, arrays and numbers are stacked; in tuples, part by part.
+
+    A list becomes a tuple, a named tuple stays one.
+    """
     first = samples[0]
     if isinstance(first, tuple | list):
         checks.equal_samples(samples)
-        return tuple([collated(part) for part in zip(*samples, strict=True)])
+        parts = [collated(part) for part in zip(*samples, strict=True)]
+        return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
     if isinstance(first, dict):
         return {key: collated([sample[key] for sample in samples]) for key in first}
     if isinstance(first, str):

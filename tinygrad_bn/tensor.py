@@ -261,7 +261,10 @@ class Tensor:
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
         source = data.data if isinstance(data, Tensor) else data
-        array = np.asarray(source)
+        try:
+            array = np.asarray(source)
+        except ValueError as error:
+            raise ValueError(f"lists in a tensor must be of equal lengths ({error})") from None
         if dtype is None:
             dtype = array.dtype
             if not isinstance(source, np.ndarray | np.generic):  # chosen by NumPy

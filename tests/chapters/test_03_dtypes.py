@@ -100,3 +100,18 @@ def test_bytes_are_no_numbers():
         with pytest.raises(TypeError, match="dtype uint8: convert to float32"):
             eval(expression, {"s": state, "m": tg})
     assert state.float().tolist() == state.tolist()
+
+
+def test_what_is_no_dtype_is_named():
+    with pytest.raises(TypeError, match="dtype cuda: convert to float32, float64, int64 or bool"):
+        tg.tensor([1], dtype="cuda")
+    with pytest.raises(TypeError, match="dtype 7: convert to float32"):
+        tg.tensor([1], dtype=7)
+
+
+@pytest.mark.parametrize("ragged", [[[1, 2], [3]], [1, [2]], [[[1.0]], [[1.0, 2.0]]]])
+def test_lists_of_unequal_lengths_are_refused(torch, ragged):
+    with pytest.raises((ValueError, TypeError)):
+        torch.tensor(ragged)
+    with pytest.raises(ValueError, match="lists in a tensor must be of equal lengths"):
+        tg.tensor(ragged)

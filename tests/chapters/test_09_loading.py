@@ -4,6 +4,7 @@ import gzip
 import os
 import struct
 import tracemalloc
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygrad_bn as tg
 from tinygrad_bn.data import MNIST, DataLoader, TensorDataset, read_idx
+
+Sample = namedtuple("Sample", ["image", "label"])
 
 
 class Squares:
@@ -32,6 +35,7 @@ class Squares:
             "nested": (image, (i, i / 2)),
             "dict": {"x": image, "name": f"sample {i}"},
             "scalars": (np.float32(i), np.float64(i / 3)),
+            "named": Sample(image, i),
             "one": image,
             "list": [image, i % 2 == 0],
         }[self.kind]
@@ -46,7 +50,9 @@ def plain(batch):
     return batch if isinstance(batch, str) else (str(batch.numpy().dtype), batch.tolist())
 
 
-@pytest.mark.parametrize("kind", ["tensor", "array", "scalars", "nested", "dict", "one", "list"])
+@pytest.mark.parametrize(
+    "kind", ["tensor", "array", "scalars", "named", "nested", "dict", "one", "list"]
+)
 @pytest.mark.parametrize("drop_last", [False, True])
 def test_batches_are_pytorchs(torch, kind, drop_last):
     from torch.utils.data import DataLoader as Theirs
@@ -55,6 +61,13 @@ def test_batches_are_pytorchs(torch, kind, drop_last):
     theirs = Theirs(Squares(7, kind, torch), 3, drop_last=drop_last)
     assert len(ours) == len(theirs)
     assert [plain(batch) for batch in ours] == [plain(batch) for batch in theirs]
+
+
+def test_a_named_tuple_stays_one():
+    (batch,) = DataLoader([Sample(1.5, 2), Sample(2.5, 3)], 2)
+    assert type(batch) is Sample
+    assert batch.image.tolist() == [1.5, 2.5]
+    assert batch.label.tolist() == [2, 3]
 
 
 def test_a_list_of_samples_is_a_data_set():

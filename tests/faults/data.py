@@ -35,6 +35,7 @@ FAULTS = {
         "any-tensors": ("checks.equal_lengths(tensors, Tensor)", "pass"),
     },
     "collated": {
+        "named-tuples-lose-their-names": ("hasattr(first, '_fields')", "False"),
         "parts-of-any-number": ("checks.equal_samples(samples)", "pass"),
         "lists-stay": ("tuple | list", "tuple"),
         "texts-are-arrays": ("isinstance(first, str)", "False"),
