@@ -315,8 +315,8 @@ def expanded_shape(wanted: Shape, shape: Shape) -> Shape:
     """`wanted`, with -1 replaced by the size that is there, if there is one."""
     new = len(wanted) - len(shape)
     there = (-1,) * new + shape
-    sizes = zip(wanted, there, strict=False)
-    return tuple([old if size == -1 else size for size, old in sizes])
+    pairs = zip(wanted, there, strict=False)
+    return tuple([old if size == -1 else size for size, old in pairs])
 
 
 def has_elements(function: str, tensor: Given, dim: int | None) -> None:

@@ -269,6 +269,7 @@ class Tensor:
             dtype = array.dtype
             if not isinstance(source, np.ndarray | np.generic):  # chosen by NumPy
                 dtype = default_dtype(dtype, source)
+            source = array  # lists are gone through once
         self.data: Array = np.array(source, checks.supported_dtype(dtype), order="C")
         self.version = Version()
         self._grad: Tensor | None = None

@@ -190,10 +190,8 @@ def test_no_file_mentions_the_machine_it_was_written_on():
 
 # --- nothing is left over -------------------------------------------------------------------------
 
-TOLD_ONLY = {
-    "six_equations",
-    "conv2d_naive",
-}  # for readers and tests: the paper's way, the definition
+# For readers and tests: the gradient as the paper prints it, convolution as it is defined.
+TOLD_ONLY = {"six_equations", "conv2d_naive"}
 
 
 def defined_and_used(texts):

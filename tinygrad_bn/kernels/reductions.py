@@ -15,7 +15,7 @@ import numpy as np
 from .layout import Array
 
 PIECE = 1024  # terms are few enough for one product of BLAS's
-SHORT = 128  # are, however it adds them
+SHORT = 128  # terms are so few that BLAS may add them in any order
 
 
 def sum_over(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Any:
