@@ -14,7 +14,7 @@ import numpy as np
 
 from .layout import Array
 
-PIECE = 1024  # terms are few enough for one product of BLAS's
+PIECE = 192  # terms are few enough for one product of BLAS's, and enough to be fast
 SHORT = 128  # terms are so few that BLAS may add them in any order
 
 
