@@ -48,9 +48,11 @@ class Differentiable(Protocol):
 
     data: Array  # the numbers
     version: Version  # of the memory they are in
-    grad: Self | None  # where `backward` leaves the gradient of a leaf
+    _grad: Self | None  # where `backward` leaves the gradient of a leaf
     grad_fn: "Node | None"  # the operation that made it; None for a leaf
 
+    @property
+    def grad(self) -> Self | None: ...
     @property
     def requires_grad(self) -> bool: ...
     def __add__(self, other: Self, /) -> Self: ...
@@ -75,7 +77,8 @@ class Output:
 
 
 OUTPUT = Output()
-Used = Sequence[tuple[int | None, Any]]  # (which derivative, a tensor or OUTPUT); None: a joint one
+# What the derivatives use: (which of them, None for a joint one; a tensor or OUTPUT; its version).
+Used = Sequence[tuple[int | None, Any, int]]
 
 
 class Node:
@@ -84,7 +87,7 @@ class Node:
     name, arguments: what was done, as "permute" and {"dims": (1, 0)}.
     shapes, dtypes: of its inputs. These four stay, so that a graph can be drawn at any time.
     parents: the inputs. derivative: a tuple with one for each of them, or a joint one for all.
-    used: the tensors whose values a derivative needs: (which one, tensor, its version now).
+    used: the tensors whose values a derivative needs: (which one, tensor, its version then).
     `release` lets go of these three.
     required: whether each input required a gradient when the operation was recorded.
 
@@ -105,7 +108,7 @@ class Node:
         self.arguments = arguments
         self.parents = parents
         self.derivative = derivative
-        self.used = tuple([(i, tensor, tensor.version.number) for i, tensor in used])
+        self.used = used
         self.required = required
         self.shapes = tuple([parent.data.shape for parent in parents])
         self.dtypes = tuple([parent.data.dtype for parent in parents])
@@ -280,7 +283,8 @@ def unbroadcast(g: T, shape: Shape) -> T:
     """
     new = g.data.ndim - len(shape)
     repeated = [new + axis for axis, size in enumerate(shape) if size == 1]
-    return g.sum((*range(new), *repeated)).reshape(shape)
+    total = g.sum((*range(new), *repeated))
+    return total if total.data.shape == shape else total.reshape(shape)
 
 
 def hand_back(grads: dict[T, T], node: Node, parts: Sequence[T | None]) -> None:
@@ -367,12 +371,13 @@ def backward(output: T, gradient: T | None, retain_graph: bool, create_graph: bo
     taken = set()  # the arrays that are some leaf's .grad already
     with grad_mode(create_graph), adding_up:
         for leaf, g in found.items():
-            if leaf.grad is not None:
-                g = leaf.grad + g
+            before = leaf.grad
+            if before is not None:
+                g = before + g
             elif g.data.base is not None or id(g.data) in taken:
                 g = g.clone()  # each .grad has memory of its own: changing one changes no other
             taken.add(id(g.data))
-            leaf.grad = g
+            leaf._grad = g  # not `leaf.grad = g`, which would check again what hand_back has
 
 
 def as_list(value: Item | Sequence[Item]) -> list[Item]:

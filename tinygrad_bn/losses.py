@@ -117,7 +117,9 @@ def cross_entropy(
         used = labels != ignore_index  # (N, 1, …), True or False
         one_hot = one_hot_rows(labels, used, classes)
         wanted = wrap(np.empty_like(input.data))
-        wanted.data[...] = one_hot * kept + used * for_each
+        wanted.data[...] = one_hot
+        if label_smoothing > 0:
+            wanted.data[...] = one_hot * kept + used * for_each
         if weight is not None or not 0 < np.count_nonzero(used) == used.size:
             divisor = total_weight(one_hot, weight)
             input = where(used, input, 0.0)  # no gradient for the ignored, whatever they hold

@@ -102,10 +102,12 @@ def record(name: str, data: Array, *inputs: Input, **arguments: Any) -> Tensor:
         return out
     required = [given[0]._requires_grad for given in inputs]
     if any(required):
-        parents = tuple([given[0] for given in inputs])
-        derivatives = tuple([given[1] for given in inputs])
-        used = [(i, used) for i, given in enumerate(inputs) for used in given[2:]]
-        out.grad_fn = Node(name, arguments, parents, derivatives, used, required)
+        parents, derivatives, used = [], [], []
+        for i, (tensor, derivative, *uses) in enumerate(inputs):
+            parents.append(tensor)
+            derivatives.append(derivative)
+            used += [(i, other, other.version.number) for other in uses]
+        out.grad_fn = Node(name, arguments, tuple(parents), tuple(derivatives), used, required)
         out._requires_grad = True
     return out
 
@@ -122,7 +124,7 @@ def record_joint(
     out = wrap(data)
     required = [tensor._requires_grad for tensor in parents]
     if any(required) and recording.get():
-        by_all = [(None, tensor) for tensor in used]
+        by_all = [(None, tensor, tensor.version.number) for tensor in used]
         out.grad_fn = Node(name, arguments, parents, derivative, by_all, required)
         out._requires_grad = True
     return out

@@ -89,13 +89,15 @@ def test_an_option_of_pytorchs_that_is_left_out_is_refused_by_name(make, right, 
 def test_sizes_are_integers_of_python_or_numpy_but_not_truth_values():
     conv = nn.Conv2d(np.int64(2), 3, np.int32(3), stride=(np.int64(2), 1))
     assert repr(conv) == "Conv2d(2, 3, kernel_size=(3, 3), stride=(2, 1))"
+    assert nn.MaxPool2d(np.int64(1))(tg.ones(1, 1, 2, 2)).shape == (1, 1, 2, 2)
     for make in (
         lambda: nn.Conv2d(2, 3, True),
         lambda: nn.Conv2d(True, 3, 1),
         lambda: nn.MaxPool2d((2, True)),
         lambda: nn.Conv2d(2, 3, 2.0),
+        lambda: nn.MaxPool2d(np.int64(0)),
     ):
-        with pytest.raises(ValueError, match=r"True|2\.0"):
+        with pytest.raises(ValueError, match=r"True|2\.0|\(0\)"):
             make()
 
 

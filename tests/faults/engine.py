@@ -147,13 +147,13 @@ FAULTS = {
     },
     "backward": {
         "create-releases": ("retain_graph or create_graph", "retain_graph"),
-        "no-accumulation": ("leaf.grad + g", "g"),
+        "no-accumulation": ("before + g", "g"),
         "shared-grads": ("id(g.data) in taken", "False"),
         "shared-grads-forgotten": ("taken.add(id(g.data))", "pass"),
         "read-only-grads": ("g.data.base is not None", "False"),
         "views-as-grads": ("g.data.base is not None", "not g.data.flags.writeable"),
         "grads-without-history": ("grad_mode(create_graph)", "grad_mode(False)"),
-        "accumulated-in-place": ("g = leaf.grad + g", "leaf.grad.data += g.data\ng = leaf.grad"),
+        "accumulated-in-place": ("g = before + g", "before.data += g.data\ng = before"),
     },
     "as_list": {
         "tuple-is-one-tensor": ("isinstance(value, tuple | list)", "isinstance(value, list)")

@@ -7,10 +7,10 @@ FAULTS = {
         "recorded-without-need": ("any(required)", "True"),
         "recorded-under-no-grad": ("recording.get()", "True"),
         "result-needs-no-grad": ("out._requires_grad = True", "pass"),
-        "used-lost": ("given[2:]", "()"),
+        "used-lost": ("[(i, other, other.version.number) for other in uses]", "[]"),
         "arguments-lost": (
-            "Node(name, arguments, parents, derivatives, used, required)",
-            "Node(name, {}, parents, derivatives, used, required)",
+            "Node(name, arguments, tuple(parents), tuple(derivatives), used, required)",
+            "Node(name, {}, tuple(parents), tuple(derivatives), used, required)",
         ),
     },
     "record_joint": {
@@ -20,7 +20,7 @@ FAULTS = {
         ),
         "joint-recorded-under-no-grad": ("recording.get()", "True"),
         "joint-result-needs-no-grad": ("out._requires_grad = True", "pass"),
-        "joint-used-lost": ("[(None, tensor) for tensor in used]", "[]"),
+        "joint-used-lost": ("[(None, tensor, tensor.version.number) for tensor in used]", "[]"),
         "joint-arguments-lost": (
             "Node(name, arguments, parents, derivative, by_all, required)",
             "Node(name, {}, parents, derivative, by_all, required)",

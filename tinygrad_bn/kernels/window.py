@@ -1,9 +1,11 @@
 """How a kernel moves over an image, and the views of memory that follow from it."""
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -29,22 +31,21 @@ class Window:
     padding: tuple[Pair, Pair]
     groups: int = 1
 
-    @classmethod
+    @staticmethod
     def of(
-        cls,
         image: tuple[int, ...],
         kernel_size: Option,
         stride: Option,
         padding: Option | str,
         dilation: Option,
         groups: int = 1,
-    ) -> Self:
+    ) -> Window:
         """From options as a user gives them; ValueError for one that is out of range."""
         kernel = pair("kernel_size", kernel_size, 1)
         steps = pair("stride", stride, 1)
         spread = pair("dilation", dilation, 1)
         border = margins(padding, kernel, steps, spread)
-        return cls(image, kernel, steps, spread, border, groups)
+        return known(image, kernel, steps, spread, border, groups)
 
     def rounded_up(self) -> Self:
         """With so much more padding below and to the right that no pixel is left out at the end.
@@ -171,16 +172,21 @@ class Window:
             patches[:, u, v] += values[:, u, v]
 
 
+known = lru_cache(Window)  # made once for a layer, with all that follows from its options
+
+
 def pair(name: str, value: Any, least: int) -> Pair:
     """`value`, or the same for both axes, as (vertical, horizontal)."""
     both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(both) == 2 and all([is_integer(number, least) for number in both]):
+    if len(both) == 2 and is_integer(both[0], least) and is_integer(both[1], least):
         return int(both[0]), int(both[1])
     raise ValueError(f"{name} must be an integer >= {least} or a pair of them, not {value!r}")
 
 
 def is_integer(value: Any, least: int) -> bool:
     """Whether `value` is an integer >= `least`, of Python's or NumPy's; True and False are none."""
+    if type(value) is int:  # the usual case
+        return value >= least
     integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     return integer and bool(value >= least)
 
