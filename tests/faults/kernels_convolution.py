@@ -5,7 +5,11 @@ FAULTS = {
         "padding-fill": ("window.framed(x, 0)", "window.framed(x, 1)"),
         "rows-left-out": ("window.output[0]", "max(window.output[0] - 1, 1)", 0),
         "rows-from-the-first": ("rows.start * step", "0"),
-        "rows-of-one-output-apart": ("(end - 1) * step + height", "(end - 1) * step + height + 1"),
+        "places-left-out": ("window.output[1]", "max(window.output[1] - 1, 1)"),
+        "rows-of-one-output-apart": (
+            "(rows.stop - 1) * step + height",
+            "(rows.stop - 1) * step + height + 1",
+        ),
     },
     "columns_of": {
         "rows-of-stride-1": ("row * window.stride[0]", "row"),
@@ -33,7 +37,11 @@ FAULTS = {
             "w.transpose(0, 2, 3, 1).reshape(outputs // groups, 1, groups, -1).swapaxes(0, 2)",
         ),
         "weights-as-they-are": ("w.transpose(0, 2, 3, 1)", "w"),
-        "values-of-first-rows": ("rows_of_y[:, rows]", "rows_of_y[:, : rows.stop - rows.start]"),
+        "values-of-first-rows": ("y[:, rows, places]", "y[:, : rows.stop - rows.start, places]"),
+        "values-of-first-places": (
+            "y[:, rows, places]",
+            "y[:, rows, : places.stop - places.start]",
+        ),
         "first-group-of-weights": ("weights", "weights[:1]", 1),
         "dtype": ("x.dtype", "float"),
         "batch-stays-last": ("batch_first(y)", "y"),

@@ -27,11 +27,15 @@ FAULTS = {
         ),
     },
     "blocks": {
-        "last-item": ("slice(start, start + step)", "slice(start, min(start + step, count - 1))"),
+        "last-item": ("min(start + step, count)", "min(start + step, count - 1)"),
         "last-block": ("range(0, count, step)", "range(0, count - step + 1, step)"),
-        "from-0": ("slice(start, start + step)", "slice(0, start + step)"),
+        "from-0": ("slice(start, min(start + step, count))", "slice(0, min(start + step, count))"),
+        "beyond-the-end": ("min(start + step, count)", "start + step"),
         "first-block-only": ("range(0, count, step)", "range(0, min(count, step), step)"),
-        "overlapping": ("slice(start, start + step)", "slice(max(start - 1, 0), start + step)"),
+        "overlapping": (
+            "slice(start, min(start + step, count))",
+            "slice(max(start - 1, 0), min(start + step, count))",
+        ),
         "nothing-in-an-item": ("max(nbytes, 1)", "nbytes"),
         "item-larger-than-the-cache": (
             "max(1, cache // max(nbytes, 1))",

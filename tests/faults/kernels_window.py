@@ -105,6 +105,14 @@ FAULTS = {
         ),
         "shifted-of-another-place": ("values[:, u, v]", "values[:, -1 - u, -1 - v]"),
     },
+    "Window.taps": {
+        "taps-from-the-first-row": ("h * rows.start", "0"),
+        "taps-from-the-first-place": ("w * self.stride[1] * places.start", "0"),
+        "taps-a-pixel-for-a-place": ("w * self.stride[1] * places.start", "w * places.start"),
+        "taps-across-without-stride": ("w * self.stride[1]", "w", 0),
+        "taps-across-without-dilation": ("w * self.dilation[1]", "w"),
+        "taps-of-the-first-group": ("c * channels", "0"),
+    },
     "pair": {
         "pair-of-three": ("len(both) == 2", "len(both) >= 2"),
         "pair-exchanged": ("(int(both[0]), int(both[1]))", "(int(both[1]), int(both[0]))"),

@@ -47,7 +47,7 @@ def blocks(
     nbytes: int,  # of one item
     cache: int,  # bytes
 ) -> Iterator[slice]:
-    """range(count) in slices that stay in the cache. The last may end beyond, where nothing is."""
+    """range(count) in slices that stay in the cache."""
     step = max(1, cache // max(nbytes, 1))
     for start in range(0, count, step):
-        yield slice(start, start + step)
+        yield slice(start, min(start + step, count))

@@ -140,8 +140,11 @@ class Window:
         strides = (c, h * dh, w * dw, h * sh, w * sw, n)
         return np.ndarray(shape, frame.dtype, frame, 0, strides)
 
-    def taps(self, frame: Array, rows: slice) -> Array:
-        """Some rows, for each place across the kernel: (G, rows, KW, C/G, OW, N), all one view."""
+    def taps(self, frame: Array, rows: slice, places: slice) -> Array:
+        """Some rows, for each place across the kernel: (G, rows, KW, C/G, places, N), one view.
+
+        places: those of an output's row.
+        """
         channels = len(frame) // self.groups  # of a group
         c, h, w, n = frame.strides
         shape = (
@@ -149,7 +152,7 @@ class Window:
             rows.stop - rows.start,
             self.kernel[1],
             channels,
-            self.output[1],
+            places.stop - places.start,
             frame.shape[3],
         )
         strides = (
@@ -160,7 +163,8 @@ class Window:
             w * self.stride[1],
             n,
         )
-        return np.ndarray(shape, frame.dtype, frame, h * rows.start, strides)
+        start = h * rows.start + w * self.stride[1] * places.start
+        return np.ndarray(shape, frame.dtype, frame, start, strides)
 
     def by_offset(self, patches: Array) -> Iterator[Array]:
         """The patches one by one: (C, OH, OW, N)."""
