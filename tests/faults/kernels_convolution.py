@@ -56,14 +56,17 @@ FAULTS = {
             "by_output.reshape(g.shape[1], -1, *window.kernel)",
         ),
         "weight-gradient-of-first-rows": (
-            "rows_of_g[:, rows]",
-            "rows_of_g[:, : rows.stop - rows.start]",
+            "g[:, rows, places]",
+            "g[:, : rows.stop - rows.start, places]",
         ),
         "weight-gradient-dtype": (
             "np.ascontiguousarray(by_output.transpose(0, 3, 1, 2), x.dtype)",
             "np.ascontiguousarray(by_output.transpose(0, 3, 1, 2))",
         ),
-        "weight-gradient-of-first-group": ("rows_of_g[:, rows]", "rows_of_g[:1, rows]"),
+        "weight-gradient-of-first-group": (
+            "rows_of_g.swapaxes(2, 3)",
+            "rows_of_g[:1].swapaxes(2, 3)",
+        ),
     },
     "conv2d_input_gradient": {
         "never-handed-back": ("back is None", "False"),

@@ -107,13 +107,14 @@ def conv2d_weight_gradient(
 
     The rows are copied once more: to keep them would take KW times the memory of x.
     """
-    rows_of_g = by_row(batch_last(g), window.groups)
-    rows_of_g = rows_of_g.swapaxes(2, 3)  # (G, OH, OW · N, O/G)
+    outputs = g.shape[1]
+    g = batch_last(g)
     total: Any = 0.0  # float64, for the rows lie along a slow axis: see reductions.py
-    for rows, _, cols in columns(x, window, window.output[1]):
-        products = cols @ rows_of_g[:, rows]  # (G, rows, K, O/G)
+    for rows, places, cols in columns(x, window, window.output[1]):
+        rows_of_g = by_row(g[:, rows, places], window.groups)
+        products = cols @ rows_of_g.swapaxes(2, 3)  # (G, rows, K, O/G)
         total = total + products.sum(1, np.float64)
-    by_output = total.swapaxes(1, 2).reshape(g.shape[1], *window.kernel, -1)
+    by_output = total.swapaxes(1, 2).reshape(outputs, *window.kernel, -1)
     dw: Array = np.ascontiguousarray(by_output.transpose(0, 3, 1, 2), x.dtype)
     return dw
 
