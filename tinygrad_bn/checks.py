@@ -319,11 +319,12 @@ def expanded_shape(wanted: Shape, shape: Shape) -> Shape:
     return tuple([old if size == -1 else size for size, old in pairs])
 
 
-def has_elements(function: str, tensor: Given, dim: int | None) -> None:
-    """IndexError if there is nothing to take the largest of, and unless `dim` is an axis."""
-    whole = dim is None or tensor.ndim == 0
-    if (tensor.numel() if whole else tensor.size(dim)) == 0:
+def axis_with_elements(function: str, tensor: Given, dim: Any) -> int | None:
+    """`dim` as an axis, or None; IndexError if there is nothing on it to take the largest of."""
+    place = None if dim is None else axis(dim, tensor.ndim)
+    if tensor.numel() == 0 and (place is None or tensor.shape[place] == 0):
         raise IndexError(f"{function}(dim={dim}) of no values: the shape is {tensor.shape}")
+    return place
 
 
 def extreme(function: str, dim: Any, keepdim: Any) -> None:

@@ -827,26 +827,17 @@ class Tensor:
 
         Over all elements, equal maxima share the gradient; along an axis the first one takes it.
         """
-        checks.extreme("max", dim, keepdim)
-        checks.has_elements("max", self, dim)
-        if dim is None:
-            return extreme_of_all("max", self, np.argmax)
-        return extreme_along(self, np.argmax, dim, keepdim)
+        return extreme("max", self, np.argmax, dim, keepdim)
 
     def min(self, dim: int | None = None, keepdim: bool = False) -> Any:
         """The smallest element; with `dim`, a pair (values, indices) along that axis."""
-        checks.extreme("min", dim, keepdim)
-        checks.has_elements("min", self, dim)
-        if dim is None:
-            return extreme_of_all("min", self, np.argmin)
-        return extreme_along(self, np.argmin, dim, keepdim)
+        return extreme("min", self, np.argmin, dim, keepdim)
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Where the (first) maximum is: along `dim`, or in the flattened tensor."""
         checks.flag(keepdim=keepdim)
         checks.no_bools("argmax", self)
-        checks.has_elements("argmax", self, dim)
-        axis = None if dim is None else checks.axis(dim, self.ndim)
+        axis = checks.axis_with_elements("argmax", self, dim)
         index = np.argmax(self.data, axis, keepdims=keepdim)
         return wrap(np.asarray(index, int64))
 
@@ -1011,8 +1002,28 @@ def index_array(part: Any) -> Any:
     return part.copy() if isinstance(part, np.ndarray) else part
 
 
+def extreme(
+    name: str, x: Tensor, arg: Callable[..., Any], dim: int | None, keepdim: bool
+) -> Tensor | MinMax:
+    """The largest or smallest element, by argmax or argmin; with `dim`, those along that axis.
+
+    They are taken by indexing with where they are, so the first of equal ones takes the gradient.
+    """
+    checks.extreme(name, dim, keepdim)
+    axis = checks.axis_with_elements(name, x, dim)
+    if axis is None:
+        return extreme_of_all(name, x, arg)
+    if x.ndim == 0:
+        return extreme(name, x.reshape(1), arg, 0, keepdim=False)
+    index = arg(x.data, axis=axis, keepdims=True)
+    place = list(np.indices(index.shape, sparse=True))  # of each result; along `axis`, its index
+    place[axis] = index
+    found = MinMax(x[tuple(place)], wrap(index.astype(int64, copy=False)))
+    return found if keepdim else MinMax(*[part.squeeze(axis) for part in found])
+
+
 def extreme_of_all(name: str, x: Tensor, arg: Callable[..., Any]) -> Tensor:
-    """The largest or smallest element, by argmax or argmin; equal ones share the gradient."""
+    """The largest or smallest of all elements; equal ones share the gradient."""
     y = x.data.reshape(-1)[arg(x.data)]
     others = ~np.isnan(x.data) if np.isnan(y) else x.data != y  # NaN is not equal to itself
     count = np.count_nonzero(~others)
@@ -1021,18 +1032,6 @@ def extreme_of_all(name: str, x: Tensor, arg: Callable[..., Any]) -> Tensor:
         y,
         (x, lambda g, y: masked((g / count).expand(x.shape), others)),
     )
-
-
-def extreme_along(x: Tensor, arg: Callable[..., Any], dim: int, keepdim: bool) -> MinMax:
-    """The largest or smallest elements along an axis, and where; the first takes the gradient."""
-    axis = checks.axis(dim, x.ndim)
-    if x.ndim == 0:
-        return extreme_along(x.reshape(1), arg, dim, keepdim=False)
-    index = arg(x.data, axis=axis, keepdims=True)
-    place = list(np.indices(index.shape, sparse=True))  # of each result; along `axis`, its index
-    place[axis] = index
-    found = MinMax(x[tuple(place)], wrap(index.astype(int64, copy=False)))
-    return found if keepdim else MinMax(*[part.squeeze(axis) for part in found])
 
 
 # --- functions of several tensors -----------------------------------------------------------------

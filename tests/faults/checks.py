@@ -196,10 +196,15 @@ FAULTS = {
         "expand-keeps-1": ("size == -1", "False"),
         "expand-new-axes-last": ("(-1,) * new + shape", "shape + (-1,) * new"),
     },
-    "has_elements": {
-        "extreme-of-nothing": ("(tensor.numel() if whole else tensor.size(dim)) == 0", "False"),
-        "extreme-along-nothing": ("dim is None or tensor.ndim == 0", "True"),
-        "extreme-of-0d-along": ("tensor.ndim == 0", "False"),
+    "axis_with_elements": {
+        "extreme-of-nothing": (
+            "tensor.numel() == 0 and (place is None or tensor.shape[place] == 0)",
+            "False",
+        ),
+        "extreme-along-nothing": ("place is None or tensor.shape[place] == 0", "True"),
+        "extreme-of-all-nothing": ("place is None", "False"),
+        "extreme-of-0d-along": ("tensor.numel() == 0", "True"),
+        "extreme-outside": ("axis(dim, tensor.ndim)", "int(dim) % max(tensor.ndim, 1)"),
     },
     "is_basic_index": {
         "arrays-are-basic": ("isinstance(part, basic) or part is Ellipsis", "True"),

@@ -411,28 +411,27 @@ FAULTS = {
         "var-of-a-rounded-mean": ("centred - centred.mean(dim, keepdim=True)", "centred"),
     },
     "Tensor.max": {
-        "max-of-nothing": ("checks.has_elements('max', self, dim)", "pass"),
-        "max-along-is-min": (
-            "extreme_along(self, np.argmax, dim, keepdim)",
-            "extreme_along(self, np.argmin, dim, keepdim)",
+        "max-is-min": (
+            "extreme('max', self, np.argmax, dim, keepdim)",
+            "extreme('max', self, np.argmin, dim, keepdim)",
         ),
     },
     "Tensor.min": {
-        "min-of-nothing": ("checks.has_elements('min', self, dim)", "pass"),
         "min-is-max": (
-            "extreme_of_all('min', self, np.argmin)",
-            "extreme_of_all('min', self, np.argmax)",
-        ),
-        "min-along-is-max": (
-            "extreme_along(self, np.argmin, dim, keepdim)",
-            "extreme_along(self, np.argmax, dim, keepdim)",
+            "extreme('min', self, np.argmin, dim, keepdim)",
+            "extreme('min', self, np.argmax, dim, keepdim)",
         ),
     },
     "Tensor.argmax": {
-        "argmax-of-nothing": ("checks.has_elements('argmax', self, dim)", "pass"),
+        "argmax-of-nothing": (
+            "checks.axis_with_elements('argmax', self, dim)",
+            "None if dim is None else checks.axis(dim, self.ndim)",
+        ),
         "argmax-keepdim": ("keepdims=keepdim", "keepdims=False"),
-        "argmax-of-0d": ("dim is None", "dim is None or self.ndim == 0"),
-        "argmax-outside": ("checks.axis(dim, self.ndim)", "int(dim) % self.ndim"),
+        "argmax-over-all": (
+            "checks.axis_with_elements('argmax', self, dim)",
+            "checks.axis_with_elements('argmax', self, None)",
+        ),
     },
     "Tensor.reshape": {
         "reshape-gradient": ("g.reshape(self.shape)", "g"),
@@ -513,7 +512,12 @@ FAULTS = {
         ),
         "extreme-named-max": ("name", "'max'"),
     },
-    "extreme_along": {
+    "extreme": {
+        "extreme-not-checked": ("checks.extreme(name, dim, keepdim)", "pass"),
+        "extreme-of-none": (
+            "checks.axis_with_elements(name, x, dim)",
+            "None if dim is None else checks.axis(dim, x.ndim)",
+        ),
         "extreme-of-0d": ("x.ndim == 0", "False"),
         "extreme-keepdim": (
             "found if keepdim else MinMax(*[part.squeeze(axis) for part in found])",
@@ -526,10 +530,9 @@ FAULTS = {
         ),
         "extreme-indices-dtype": ("index.astype(int64, copy=False)", "index.astype(float64)"),
         "extreme-of-0d-shares": (
-            "extreme_along(x.reshape(1), arg, dim, keepdim=False)",
+            "extreme(name, x.reshape(1), arg, 0, keepdim=False)",
             "MinMax(x, wrap(np.zeros((), int64)))",
         ),
-        "extreme-negative-axis": ("checks.axis(dim, x.ndim)", "dim"),
     },
     "where": {
         "where-first": ("~mask", "mask"),
