@@ -9,7 +9,7 @@ ValueError is for values, TypeError for types, IndexError for axes, RuntimeError
 
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -431,37 +431,41 @@ def can_hold(name: str, target: Given, result: Given) -> None:
 # --- modules --------------------------------------------------------------------------------------
 
 
-def stays(owner: str, name: str, value: Any, kind: type) -> None:
+def stays(owner: object, name: str, value: Any, kind: type) -> None:
     """TypeError if what is assigned to a parameter, buffer or submodule is not one, or None."""
     if not isinstance(value, kind | None):
         raise TypeError(
-            f"cannot assign a {type(value).__name__} as {owner}.{name} ({kind.__name__} or None "
-            f"expected): wrap it in one, or delete the attribute first"
+            f"cannot assign a {type(value).__name__} as {type(owner).__name__}.{name} "
+            f"({kind.__name__} or None expected): wrap it in one, or delete the attribute first"
         )
 
 
 def new_buffer(owner: Any, name: str, value: Any, kind: type) -> None:
     """TypeError unless it is a tensor, or None; ValueError if the name will not do."""
-    stays(type(owner).__name__, name, value, kind)
+    stays(owner, name, value, kind)
     if "." in name:
         raise ValueError(f"a buffer's name has no dot: {name!r}")
     if hasattr(owner, name) and name not in owner._buffers:
         raise ValueError(f"{type(owner).__name__}.{name} exists, and is not a buffer")
 
 
-def saved(owner: str, state: Any, *needed: str) -> None:
+def saved(owner: object, state: Any, *needed: str) -> None:
     """TypeError unless it is a dict, as `state_dict` gives; ValueError if a key is missing."""
     if not isinstance(state, Mapping):
-        raise TypeError(f"{owner}: a state_dict is a dict, not {type(state).__name__}")
+        raise TypeError(
+            f"{type(owner).__name__}: a state_dict is a dict, not {type(state).__name__}"
+        )
     for name in needed:
         if name not in state:
-            raise ValueError(f"{owner}: no {name!r} in {list(state)}: the state of something else")
+            raise ValueError(
+                f"{type(owner).__name__}: no {name!r} in {list(state)}: the state of something else"
+            )
 
 
-def module(owner: str, number: int, value: Any, kind: type) -> Any:
+def module(owner: object, number: int, value: Any, kind: type) -> Any:
     """`value`; TypeError unless it is a module."""
     if not isinstance(value, kind):
-        raise TypeError(f"{owner} takes modules; argument {number} is {value!r}")
+        raise TypeError(f"{type(owner).__name__} takes modules; argument {number} is {value!r}")
     return value
 
 
@@ -692,13 +696,15 @@ def parameters(given: Sequence[Any], known: set[int], kind: type[Any]) -> None:
         known.add(id(parameter))
 
 
-def schedule_state(name: str, own: Iterable[str], state: dict[str, Any]) -> None:
+def schedule_state(schedule: object, state: dict[str, Any]) -> None:
     """ValueError if a saved state is not that of such a schedule, but of another one."""
-    saved(name, state, "base_lrs", "last_epoch")
+    saved(schedule, state, "base_lrs", "last_epoch")
     public = [option for option, value in state.items() if value and not option.startswith("_")]
-    unknown = sorted(set(public) - set(own))
+    unknown = sorted(set(public) - set(vars(schedule)))
     if unknown:
-        raise ValueError(f"{name} has no {', '.join(unknown)}: the state of another schedule")
+        raise ValueError(
+            f"{type(schedule).__name__} has no {', '.join(unknown)}: the state of another schedule"
+        )
 
 
 def has_a_cycle(groups: Sequence[dict[str, Any]]) -> None:
@@ -729,5 +735,4 @@ def remembered(name: str, array: Array, parameter: Given) -> None:
 def has_momentum(optimizer: Any) -> None:
     """ValueError unless there is a momentum for a schedule to change."""
     if "momentum" not in optimizer.defaults:
-        name = type(optimizer).__name__
-        raise ValueError(f"{name} has no momentum: use cycle_momentum=False")
+        raise ValueError(f"{type(optimizer).__name__} has no momentum: use cycle_momentum=False")

@@ -91,9 +91,9 @@ class Module:
         there = vars(self).get(name)
         for kind in (Parameter, Module):
             if isinstance(there, kind):
-                checks.stays(type(self).__name__, name, value, kind)
+                checks.stays(self, name, value, kind)
         if name in self._buffers:
-            checks.stays(type(self).__name__, name, value, Tensor)
+            checks.stays(self, name, value, Tensor)
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -206,7 +206,7 @@ class Module:
 
         strict: all names must match. RuntimeError lists every mismatch before anything is changed.
         """
-        checks.saved(type(self).__name__, state_dict)
+        checks.saved(self, state_dict)
         own = dict(self._tensors())
         needed = own.keys() - set(self._optional())
         missing = [name for name in own if name in needed and name not in state_dict]
@@ -336,7 +336,7 @@ class Numbered(Module):
         number = len(self)
         while hasattr(self, str(number)):  # a slice of a Sequential keeps the names of the whole
             number += 1
-        setattr(self, str(number), checks.module(type(self).__name__, number, module, Module))
+        setattr(self, str(number), checks.module(self, number, module, Module))
         return self
 
     def extend(self, modules: Iterable[Module]) -> Self:

@@ -158,7 +158,7 @@ FAULTS = {
     "stays": {"replaced-by-none-refused": ("kind | None", "kind")},
     "module": {"anything-is-a-module": ("not isinstance(value, kind)", "False")},
     "new_buffer": {
-        "buffer-of-anything": ("stays(type(owner).__name__, name, value, kind)", "pass"),
+        "buffer-of-anything": ("stays(owner, name, value, kind)", "pass"),
         "buffer-with-a-dot": ("'.' in name", "False"),
         "buffer-over-an-attribute": ("hasattr(owner, name)", "False"),
         "buffer-not-replaced": ("name not in owner._buffers", "True"),
@@ -173,7 +173,7 @@ FAULTS = {
         "group-without-order": ("isinstance(group['params'], set)", "False"),
     },
     "schedule_state": {
-        "schedule-state-of-nothing": ("saved(name, state, 'base_lrs', 'last_epoch')", "pass"),
+        "schedule-state-of-nothing": ("saved(schedule, state, 'base_lrs', 'last_epoch')", "pass"),
         "schedule-state-of-another": ("unknown", "False", 1),
         "schedule-state-unset-refused": (
             "value and not option.startswith('_')",

@@ -55,7 +55,7 @@ FAULTS = {
     },
     "Module.__setattr__": {
         "parameter-replaced-by-a-tensor": (
-            "checks.stays(type(self).__name__, name, value, kind)",
+            "checks.stays(self, name, value, kind)",
             "pass",
         ),
         "module-replaced-by-anything": ("(Parameter, Module)", "(Parameter,)"),
@@ -187,7 +187,7 @@ FAULTS = {
     },
     "Numbered.append": {
         "functions-as-modules": (
-            "checks.module(type(self).__name__, number, module, Module)",
+            "checks.module(self, number, module, Module)",
             "module",
         ),
         "appended-over-another": ("hasattr(self, str(number))", "False"),

@@ -42,7 +42,7 @@ FAULTS = {
     },
     "LRScheduler.load_state_dict": {
         "any-schedules-state": (
-            "checks.schedule_state(type(self).__name__, vars(self), state_dict)",
+            "checks.schedule_state(self, state_dict)",
             "pass",
         ),
         "state-of-other-groups": (

@@ -115,7 +115,7 @@ class LRScheduler:
         What PyTorch saved may be loaded: options that it names otherwise stay as they are.
         ValueError, before anything changes, if it is the state of another kind of schedule.
         """
-        checks.schedule_state(type(self).__name__, vars(self), state_dict)
+        checks.schedule_state(self, state_dict)
         checks.one_for_each(self.optimizer.param_groups, state_dict["base_lrs"])
         known = vars(self).keys() & state_dict.keys()
         vars(self).update({name: copy.deepcopy(state_dict[name]) for name in known})

@@ -102,7 +102,7 @@ class Optimizer:
         ValueError, before anything changes, if the groups are of other sizes, or an option is one
         that this optimizer does not have (unless it is None or False: PyTorch saves a few more).
         """
-        checks.saved(type(self).__name__, state_dict, "param_groups", "state")
+        checks.saved(self, state_dict, "param_groups", "state")
         saved = state_dict["param_groups"]
         checks.saved_groups(self.param_groups, saved)
         groups = list(map(with_saved_options, self.param_groups, saved))
