@@ -251,12 +251,17 @@ def single_number(function: str, value: Any) -> Any:
 PerGroup = float | list[float]  # one value for all parameter groups, or a list with one for each
 
 
-def one_for_each(groups: Sequence[Any], value: PerGroup) -> list[float]:
-    """One value for each parameter group, from one for all or a list."""
-    values = list(value) if isinstance(value, list | tuple) else [value] * len(groups)
-    if len(values) == len(groups):
-        return values
-    raise ValueError(f"{values} are not one value for each of {len(groups)} groups")
+def one_for_each(groups: Sequence[Any], **options: PerGroup) -> list[dict[str, float]]:
+    """For each parameter group its options, none of them negative; a dict by their names."""
+    found: list[dict[str, float]] = [{} for _ in groups]
+    for name, value in options.items():
+        values = value if isinstance(value, list | tuple) else [value] * len(groups)
+        if len(values) != len(groups):
+            raise ValueError(f"{name}: {values} are not one value for each of {len(groups)} groups")
+        for own, one in zip(found, values, strict=True):
+            own[name] = one
+            in_range(0, math.inf, **own)
+    return found
 
 
 # --- axes and sizes -------------------------------------------------------------------------------

@@ -48,8 +48,14 @@ FAULTS = {
         "numbers-only": ("getattr(value, 'ndim', 0) > 0", "getattr(value, 'ndim', -1) >= 0"),
     },
     "one_for_each": {
-        "too-few-values": ("len(values) == len(groups)", "len(values) <= len(groups)"),
-        "any-number-of-values": ("len(values) == len(groups)", "True"),
+        "too-few-values": ("len(values) != len(groups)", "len(values) > len(groups)"),
+        "any-number-of-values": ("len(values) != len(groups)", "False"),
+        "values-of-the-first": ("own[name] = one", "own[name] = values[0]"),
+        "any-values": ("in_range(0, math.inf, **own)", "pass"),
+        "first-option-checked": (
+            "in_range(0, math.inf, **own)",
+            "in_range(0, math.inf, **{k: own[k] for k in list(own)[:1]})",
+        ),
         "tuples-are-one-value": ("isinstance(value, list | tuple)", "isinstance(value, list)"),
     },
     "axis": {

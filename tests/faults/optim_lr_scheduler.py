@@ -46,7 +46,7 @@ FAULTS = {
             "pass",
         ),
         "state-of-other-groups": (
-            "checks.one_for_each(self.optimizer.param_groups, state_dict['base_lrs'])",
+            "checks.one_for_each(self.optimizer.param_groups, base_lrs=state_dict['base_lrs'])",
             "pass",
         ),
         "loaded-state-shared": ("copy.deepcopy(state_dict[name])", "state_dict[name]"),
@@ -106,33 +106,18 @@ FAULTS = {
             "checks.one_of('cos', 'linear', anneal_strategy=anneal_strategy)",
             "pass",
         ),
-        "cycle-rate-not-checked": (
-            "checks.in_range(0, math.inf, max_lr=peak)",
-            "pass",
-        ),
-        "cycle-momenta-not-checked": (
-            "checks.in_range(0, math.inf, base_momentum=low, max_momentum=high)",
-            "pass",
-        ),
-        "cycle-peaks-of-the-first": (
-            "checks.one_for_each(groups, max_lr)",
-            "[max_lr] * len(groups)",
-        ),
-        "cycle-lows-of-the-first": (
-            "checks.one_for_each(groups, base_momentum)",
-            "[base_momentum] * len(groups)",
-        ),
-        "cycle-highs-of-the-first": (
-            "checks.one_for_each(groups, max_momentum)",
-            "[max_momentum] * len(groups)",
+        "cycle-peaks-exchanged": ("max_lr=max_lr", "max_lr=max_momentum"),
+        "cycle-momenta-exchanged": (
+            "checks.one_for_each(groups, max_lr=max_lr, base_momentum=base_momentum, max_momentum=max_momentum)",
+            "checks.one_for_each(groups, max_lr=max_lr, base_momentum=max_momentum, max_momentum=base_momentum)",
         ),
         "cycle-without-momentum": ("checks.has_momentum(optimizer)", "pass"),
         "cycle-needs-momentum": ("cycle_momentum", "True", 1),
-        "cycle-start": ("peak / div_factor", "peak / final_div_factor"),
-        "cycle-last-rate": ("start / final_div_factor", "peak / final_div_factor"),
-        "cycle-momentum": (
-            "group.update(base_momentum=low, max_momentum=high)",
-            "group.update(base_momentum=high, max_momentum=low)",
+        "cycle-start": ("own['max_lr'] / div_factor", "own['max_lr'] / final_div_factor"),
+        "cycle-last-rate": ("start / final_div_factor", "own['max_lr'] / final_div_factor"),
+        "cycle-options-forgotten": (
+            "group.update(own, initial_lr=start, min_lr=start / final_div_factor)",
+            "group.update(initial_lr=start, min_lr=start / final_div_factor)",
         ),
         "cycle-endless": ("self.total_steps = total_steps", "pass"),
     },
@@ -140,18 +125,21 @@ FAULTS = {
         "cycle-top": ("self.pct_start * self.total_steps - 1", "self.pct_start * self.total_steps"),
         "cycle-end": ("self.total_steps - 1", "self.total_steps"),
         "cycle-always-cosine": ("cosine if self.anneal_strategy == 'cos' else straight", "cosine"),
-        "cycle-comes-back": ("final or first", "final or peak"),
         "cycle-one-step-late": ("self.last_epoch", "max(self.last_epoch - 1, 0)"),
     },
     "OneCycleLR.step": {
         "cycle-momentum-always": ("self.cycle_momentum", "True"),
         "cycle-momentum-never": ("self.cycle_momentum", "False"),
+        "cycle-comes-back": (
+            "('max_momentum', 'base_momentum', 'max_momentum')",
+            "('max_momentum', 'base_momentum', 'base_momentum')",
+        ),
         "cycle-of-later-groups": ("checks.has_a_cycle(groups)", "pass"),
     },
     "OneCycleLR.get_lr": {
         "cycle-without-its-end": (
             "self.between(group, 'initial_lr', 'max_lr', 'min_lr')",
-            "self.between(group, 'initial_lr', 'max_lr')",
+            "self.between(group, 'initial_lr', 'max_lr', 'initial_lr')",
         ),
     },
 }

@@ -116,7 +116,7 @@ class LRScheduler:
         ValueError, before anything changes, if it is the state of another kind of schedule.
         """
         checks.schedule_state(self, state_dict)
-        checks.one_for_each(self.optimizer.param_groups, state_dict["base_lrs"])
+        checks.one_for_each(self.optimizer.param_groups, base_lrs=state_dict["base_lrs"])
         known = vars(self).keys() & state_dict.keys()
         vars(self).update({name: copy.deepcopy(state_dict[name]) for name in known})
 
@@ -200,22 +200,18 @@ class OneCycleLR(LRScheduler):
         checks.in_range(1e-300, math.inf, div_factor=div_factor, final_div_factor=final_div_factor)
         checks.one_of("cos", "linear", anneal_strategy=anneal_strategy)
         groups = optimizer.param_groups
-        peaks = checks.one_for_each(groups, max_lr)
-        lows = checks.one_for_each(groups, base_momentum)
-        highs = checks.one_for_each(groups, max_momentum)
-        for peak, low, high in zip(peaks, lows, highs, strict=True):
-            checks.in_range(0, math.inf, max_lr=peak)
-            checks.in_range(0, math.inf, base_momentum=low, max_momentum=high)
+        options = checks.one_for_each(
+            groups, max_lr=max_lr, base_momentum=base_momentum, max_momentum=max_momentum
+        )
         if cycle_momentum:
             checks.has_momentum(optimizer)
         self.total_steps = total_steps
         self.pct_start = pct_start
         self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum
-        for group, peak, low, high in zip(groups, peaks, lows, highs, strict=True):
-            start = peak / div_factor
-            group.update(initial_lr=start, max_lr=peak, min_lr=start / final_div_factor)
-            group.update(base_momentum=low, max_momentum=high)
+        for group, own in zip(groups, options, strict=True):
+            start = own["max_lr"] / div_factor
+            group.update(own, initial_lr=start, min_lr=start / final_div_factor)
         super().__init__(optimizer)
 
     def step(self) -> None:
@@ -225,19 +221,17 @@ class OneCycleLR(LRScheduler):
         super().step()
         if self.cycle_momentum:
             for group in groups:
-                group["momentum"] = self.between(group, "max_momentum", "base_momentum")
+                way = ("max_momentum", "base_momentum", "max_momentum")
+                group["momentum"] = self.between(group, *way)
 
     def get_lr(self) -> list[float]:
         """The rates of this step."""
         groups = self.optimizer.param_groups
         return [self.between(group, "initial_lr", "max_lr", "min_lr") for group in groups]
 
-    def between(self, group: Group, first: str, peak: str, final: str | None = None) -> float:
-        """Where one of the group's options is now, from its value at the start to that at the end.
-
-        final: None, if it comes back to the first.
-        """
-        values = [group[name] for name in (first, peak, final or first)]
+    def between(self, group: Group, *names: str) -> float:
+        """What an option of the group is now, on its way through three of the group's values."""
+        values = [group[name] for name in names]
         top, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
         curve = cosine if self.anneal_strategy == "cos" else straight
         return one_cycle(self.last_epoch, values, top, last, curve)
