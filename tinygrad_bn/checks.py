@@ -124,8 +124,7 @@ def module_dtype(dtype: Any) -> None:
 
 def may_require_grad(tensor: Given, value: bool) -> None:
     """TypeError or RuntimeError unless `tensor.requires_grad = value` makes sense."""
-    if not isinstance(value, bool):
-        raise TypeError(f"requires_grad must be True or False, not {value!r}")
+    flag(requires_grad=value)
     if value and tensor.dtype.kind != "f":
         raise RuntimeError(f"{tensor.dtype} cannot require a gradient: use .float()")
     if not value and tensor.grad_fn is not None:
@@ -161,7 +160,7 @@ def has_no_graph(tensor: Given) -> None:
 
 def rng_state(state: Given) -> Array:
     """A generator's state as an array; TypeError unless it is one of bytes."""
-    array = np.asarray(state.data if hasattr(state, "grad_fn") else state)
+    array = np.asarray(state)
     if array.dtype != np.uint8:
         raise TypeError(f"a state of the generator is uint8, not {array.dtype}")
     return array
@@ -241,10 +240,10 @@ def steps(start: Any, end: Any, step: Any, dtype: DType) -> None:
         raise ValueError(f"arange: steps of {step} do not lead from {start} to {end}")
 
 
-def single_number(function: str, value: Any) -> Any:
-    """`value`, if it is one number; ValueError if it has axes."""
+def single_number(value: Any) -> Any:
+    """`value`, if it is one number, for `fill_`; ValueError if it has axes."""
     if getattr(value, "ndim", 0) > 0:
-        raise ValueError(f"{function} takes one number, not {value!r}: use copy_")
+        raise ValueError(f"fill_ takes one number, not {value!r}: use copy_")
     return value
 
 
@@ -292,10 +291,10 @@ def reduced_axes(dim: Any, ndim: int) -> Shape:
     return axes(dim, ndim) or tuple(range(ndim))
 
 
-def every_axis(function: str, dims: Shape, ndim: int) -> Shape:
-    """`dims`, which must name each axis once."""
+def every_axis(dims: Shape, ndim: int) -> Shape:
+    """`dims`, which must name each axis once, for `permute`."""
     if len(dims) != ndim:
-        raise ValueError(f"{function}{dims}: {ndim} axes are needed, each once")
+        raise ValueError(f"permute{dims}: {ndim} axes are needed, each once")
     return axes(dims, ndim)
 
 
@@ -424,8 +423,7 @@ def can_hold(name: str, target: Given, result: Given) -> None:
             f"{name}: output with shape {target.shape} doesn't match the "
             f"result's shape {result.shape}"
         )
-    kinds = "bif"  # bool, integer, float: as NumPy abbreviates them
-    if kinds.index(result.dtype.kind) > kinds.index(target.dtype.kind):
+    if not np.can_cast(result.dtype, target.dtype, "same_kind"):  # such as floats to integers
         raise RuntimeError(
             f"{name}: result type {result.dtype} can't be cast to {target.dtype}: use a new tensor"
         )

@@ -583,9 +583,7 @@ class Tensor:
             (self, lambda g, y: -g),
         )
 
-    def __abs__(self) -> Tensor:
-        """What `abs(x)` calls."""
-        return self.abs()
+    __abs__ = abs  # what `abs(x)` calls
 
     def __add__(self, other: Operand) -> Tensor:
         """a + b."""
@@ -742,7 +740,7 @@ class Tensor:
 
     def fill_(self, value: Operand) -> Tensor:
         """Set every element to one number."""
-        return self.copy_(checks.single_number("fill_", value))
+        return self.copy_(checks.single_number(value))
 
     def zero_(self) -> Tensor:
         """Set every element to 0."""
@@ -814,7 +812,6 @@ class Tensor:
         """Σ(x − mean)² / (n − correction): 1 for an unbiased estimate, 0 for the mean square."""
         if isinstance(dim, bool):
             raise TypeError(f"var({dim}): for PyTorch's unbiased={dim} give correction={int(dim)}")
-        checks.flag(keepdim=keepdim)
         correction = 1 if correction is None else correction
         mean = self.mean(dim, keepdim=True)
         n = self.numel() // max(mean.numel(), 1)
@@ -860,13 +857,11 @@ class Tensor:
         )
         return sharing(view, self)
 
-    def view(self, *shape: Any) -> Tensor:
-        """The same as `reshape`: where memory has another order, it is copied, not refused."""
-        return self.reshape(*shape)
+    view = reshape  # where memory has another order, it is copied, not refused
 
     def permute(self, *dims: Any) -> Tensor:
         """The axes in another order."""
-        axes = checks.every_axis("permute", checks.integers("dim", dims), self.ndim)
+        axes = checks.every_axis(checks.integers("dim", dims), self.ndim)
         back = np.argsort(axes).tolist()
         view = record(
             "permute",

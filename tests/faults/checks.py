@@ -23,7 +23,7 @@ FAULTS = {
     },
     "module_dtype": {"module-of-integers": ("np.dtype(dtype) not in (float32, float64)", "False")},
     "may_require_grad": {
-        "truth-of-grad": ("not isinstance(value, bool)", "False"),
+        "truth-of-grad": ("flag(requires_grad=value)", "pass"),
         "grad-of-integers": ("tensor.dtype.kind != 'f'", "False"),
         "history-cut-off": ("tensor.grad_fn is not None", "False"),
         "constant-stays": ("not value", "True", 0),
@@ -241,10 +241,11 @@ FAULTS = {
     "can_hold": {
         "no-room": ("np.broadcast_shapes(target.shape, result.shape) != target.shape", "False"),
         "floats-into-integers": (
-            "kinds.index(result.dtype.kind) > kinds.index(target.dtype.kind)",
+            "not np.can_cast(result.dtype, target.dtype, 'same_kind')",
             "False",
         ),
-        "bools-are-integers": ("'bif'", "'ibf'"),
+        "into-fewer-bits-refused": ("'same_kind'", "'safe'"),
+        "integers-into-bools": ("'same_kind'", "'unsafe'"),
         "shared-elements": ("not target.data.flags.writeable", "False"),
     },
     "has_shape": {

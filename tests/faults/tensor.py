@@ -346,10 +346,10 @@ FAULTS = {
         "copy-in-place-name": ("'copy_'", "'fill_'"),
     },
     "Tensor.fill_": {
-        "filled-with-many": ("checks.single_number('fill_', value)", "value"),
+        "filled-with-many": ("checks.single_number(value)", "value"),
         "filled-with-its-integer": (
-            "checks.single_number('fill_', value)",
-            "int(checks.single_number('fill_', value))",
+            "checks.single_number(value)",
+            "int(checks.single_number(value))",
         ),
     },
     "Tensor.zero_": {"zero-in-place": ("self.fill_(0)", "self.fill_(1)")},
