@@ -26,7 +26,10 @@ FAULTS = {
         "many-axes-not-named": ("ValueError", "TypeError", 2),
     },
     "pixel_statistics": {
-        "some-images-only": ("start + 1000", "start + 999"),
+        "some-images-only": (
+            "counts += np.bincount(image.ravel(), minlength=256)",
+            "counts = np.bincount(image.ravel(), minlength=256)",
+        ),
         "pixels-of-256": ("np.arange(256) / 255", "np.arange(256) / 256"),
         "square-of-the-deviation": ("math.sqrt", "float"),
         "no-deviation": ("deviation or 1.0", "deviation"),
