@@ -160,8 +160,8 @@ def total_weight(one_hot: Array, weight: Tensor | None) -> float:
     """What a weighted mean divides by: the weights of the true classes, added up; NaN for 0."""
     batch_axes = (0, *range(2, one_hot.ndim))
     counts = one_hot.sum(batch_axes)  # how often each class occurs, (C,)
-    total = counts.sum() if weight is None else (counts * weight.data).sum()
-    return float(total) or math.nan
+    weights = counts if weight is None else counts * weight.data
+    return float(weights.sum()) or math.nan
 
 
 def reduced(losses: Tensor, reduction: str, divisor: float | None = None) -> Tensor:

@@ -82,9 +82,9 @@ FAULTS = {
     },
     "total_weight": {
         "images-not-counted": ("(0, *range(2, one_hot.ndim))", "(0,)"),
-        "mean-of-nothing": ("float(total) or math.nan", "float(total)"),
-        "counted-without-weights": ("(counts * weight.data).sum()", "counts.sum()"),
-        "weights-without-counts": ("(counts * weight.data).sum()", "weight.data.sum()"),
+        "mean-of-nothing": ("float(weights.sum()) or math.nan", "float(weights.sum())"),
+        "counted-without-weights": ("counts * weight.data", "counts"),
+        "weights-without-counts": ("counts * weight.data", "weight.data"),
     },
     "reduced": {
         "mean": ("losses.sum() / divisor", "losses.mean()"),
