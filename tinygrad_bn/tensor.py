@@ -19,7 +19,6 @@ from .checks import RANK, DType, bool_, float32, float64, int64
 from .engine import (
     OUTPUT,
     Array,
-    Derivative,
     JointDerivative,
     Node,
     Shape,
@@ -193,14 +192,11 @@ def as_tensor(value: Operand) -> Tensor:
 
 
 def compared(compare: np.ufunc, a: Tensor, b: Operand) -> Tensor:
-    """A bool tensor; there is nothing to differentiate."""
+    """A bool tensor; there is nothing to differentiate. Python decides about what is no number."""
+    if not isinstance(b, (Tensor, np.ndarray, np.number, np.bool_, int, float)):
+        return NotImplemented  # type: ignore[no-any-return]
     a, b = operands(a, b)
     return wrap(combined(compare.__name__, compare, a, b))
-
-
-def is_comparable(value: Any) -> bool:
-    """Whether == compares it element by element: Python decides about anything else."""
-    return isinstance(value, Tensor | np.ndarray | np.number | np.bool_ | int | float)
 
 
 def default_dtype(dtype: DType, data: Any) -> DType:
@@ -406,7 +402,7 @@ class Tensor:
 
     def __format__(self, spec: str) -> str:
         """As a number, if it has no axes."""
-        return format(self.item(), spec) if self.ndim == 0 else format(str(self), spec)
+        return format(self.item() if self.ndim == 0 else str(self), spec)
 
     def __repr__(self) -> str:
         """As PyTorch prints it: four digits."""
@@ -773,11 +769,11 @@ class Tensor:
 
     def __eq__(self, other: Operand) -> Any:
         """a = b, element by element; False beside what is no number, array or tensor."""
-        return compared(np.equal, self, other) if is_comparable(other) else NotImplemented
+        return compared(np.equal, self, other)
 
     def __ne__(self, other: Operand) -> Any:
         """a ≠ b, element by element; True beside what is no number, array or tensor."""
-        return compared(np.not_equal, self, other) if is_comparable(other) else NotImplemented
+        return compared(np.not_equal, self, other)
 
     # --- reductions over `dim`: an axis, several, or None for all ---------------------------------
 
@@ -1074,19 +1070,14 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     end = 0
     for t in tensors:
         start, end = end, end + t.shape[axis]
-        parts.append((t, part_of(axis, start, end)))
+        part = (slice(None),) * axis + (slice(start, end),)
+        parts.append((t, lambda g, y, part=part: g[part]))  # its own part, not the last one
     return record(
         "cat",
         np.concatenate([t.data for t in tensors], axis),
         *parts,
         dim=axis,
     )
-
-
-def part_of(axis: int, start: int, end: int) -> Derivative[Tensor]:
-    """The derivative of joining towards one of the parts: the gradient's slice."""
-    place = (slice(None),) * axis + (slice(start, end),)
-    return lambda g, y: g[place]
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
