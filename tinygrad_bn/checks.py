@@ -24,6 +24,7 @@ int64 = np.dtype("int64")
 bool_ = np.dtype("bool")
 DType = np.dtype[Any]
 Given = Any  # what was given where a tensor, or None, is meant
+State = dict[str, Any]  # by name: what is saved of an object, or a group of parameters
 
 # --- dtypes ---------------------------------------------------------------------------------------
 
@@ -250,9 +251,9 @@ def single_number(value: Any) -> Any:
 PerGroup = float | list[float]  # one value for all parameter groups, or a list with one for each
 
 
-def one_for_each(groups: Sequence[Any], **options: PerGroup) -> list[dict[str, float]]:
+def one_for_each(groups: Sequence[Any], **options: PerGroup) -> list[State]:
     """For each parameter group its options, none of them negative; a dict by their names."""
-    found: list[dict[str, float]] = [{} for _ in groups]
+    found: list[State] = [{} for _ in groups]
     for name, value in options.items():
         values = value if isinstance(value, list | tuple) else [value] * len(groups)
         if len(values) != len(groups):
@@ -699,7 +700,7 @@ def parameters(given: Sequence[Any], known: set[int], kind: type[Any]) -> None:
         known.add(id(parameter))
 
 
-def schedule_state(schedule: object, state: dict[str, Any]) -> None:
+def schedule_state(schedule: object, state: State) -> None:
     """ValueError if a saved state is not that of such a schedule, but of another one."""
     saved(schedule, state, "base_lrs", "last_epoch")
     public = [option for option, value in state.items() if value and not option.startswith("_")]
@@ -710,7 +711,7 @@ def schedule_state(schedule: object, state: dict[str, Any]) -> None:
         )
 
 
-def has_a_cycle(groups: Sequence[dict[str, Any]]) -> None:
+def has_a_cycle(groups: Sequence[State]) -> None:
     """ValueError if a group has been added since a OneCycleLR was made, and has no max_lr."""
     for i, group in enumerate(groups):
         if "max_lr" not in group:
@@ -720,7 +721,7 @@ def has_a_cycle(groups: Sequence[dict[str, Any]]) -> None:
             )
 
 
-def saved_groups(groups: Sequence[dict[str, Any]], saved: Sequence[dict[str, Any]]) -> None:
+def saved_groups(groups: Sequence[State], saved: Sequence[State]) -> None:
     """ValueError unless there are as many groups as were saved, each of as many tensors."""
     sizes, saved_sizes = [[len(group["params"]) for group in both] for both in (groups, saved)]
     if sizes != saved_sizes:

@@ -7,10 +7,9 @@ in an optimizer's groups: when made, and by `step()` after each step.
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from .. import checks
-from ..checks import PerGroup
+from ..checks import PerGroup, State
 from .optimizer import Group, Optimizer
 
 __all__ = ["CosineAnnealingLR", "LRScheduler", "OneCycleLR", "StepLR"]
@@ -102,14 +101,14 @@ class LRScheduler:
             group.setdefault("initial_lr", group["lr"])  # a second schedule starts from the same
             self.base_lrs.append(group["initial_lr"])
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """What it has to know to go on, as PyTorch has it; the rates are in the optimizer's."""
         self._note_base_lrs()
         known = {name: value for name, value in vars(self).items() if name != "optimizer"}
         steps = {"_step_count": self.last_epoch + 1, "_last_lr": self.get_last_lr()}
         return copy.deepcopy(known | steps)
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         """Go on from there. Load the optimizer's state too: it holds the rates now in force.
 
         What PyTorch saved may be loaded: options that it names otherwise stay as they are.

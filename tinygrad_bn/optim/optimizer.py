@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import checks
+from ..checks import State
 from ..module import Module, clear_grads, numbers
 from ..tensor import Tensor, wrap
 
-Group = dict[str, Any]  # {"params": [tensors], and an option by each of its names}
+Group = State  # {"params": [tensors], and an option by each of its names}
 SET_BY_SCHEDULES = {"initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum"}
 
 
@@ -42,9 +43,9 @@ class Optimizer:
     def __init__(self, params: Iterable[Any], defaults: Group) -> None:
         name = type(self).__name__
         if isinstance(params, Tensor | Module | dict):
-            given = type(params).__name__
             raise TypeError(
-                f"{name} takes a list of tensors or groups, as model.parameters(), not a {given}"
+                f"{name} takes a list of tensors or groups, as model.parameters(), "
+                f"not a {type(params).__name__}"
             )
         groups = list(params)
         if not groups:
@@ -53,7 +54,7 @@ class Optimizer:
             groups = [{"params": groups}]
         self.defaults = defaults
         self.param_groups: list[Group] = []
-        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.state: defaultdict[Tensor, State] = defaultdict(dict)
         for group in groups:
             self.add_param_group(group)
 
@@ -82,7 +83,7 @@ class Optimizer:
         """Change the parameters by their gradients; for subclasses to define."""
         raise NotImplementedError(f"{type(self).__name__} does not define step()")
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """The options of the groups, and the state of each parameter, which has a number there.
 
         As PyTorch has it: {"state": {0: {...}, 1: {...}}, "param_groups": [{"lr": ..., "params":
@@ -96,7 +97,7 @@ class Optimizer:
         state = {places[p]: dict(values) for p, values in self.state.items()}
         return {"state": state, "param_groups": groups}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         """Go on from a `state_dict`: parameters are matched by their order. Tensors are copied.
 
         ValueError, before anything changes, if the groups are of other sizes, or an option is one
@@ -110,7 +111,7 @@ class Optimizer:
             self.check_names(group)
             self.check_options(group)
         places = [place for group in saved for place in group["params"]]
-        state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        state: defaultdict[Tensor, State] = defaultdict(dict)
         for p, place in zip(self._parameters(), places, strict=True):
             remembered = state_dict["state"].get(place, {})
             for name, value in remembered.items():
