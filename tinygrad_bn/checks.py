@@ -186,14 +186,6 @@ def in_range(least: float, most: float, **values: float) -> None:
             raise ValueError(f"{name} must be between {least} and {most}, not {value}")
 
 
-def one_of(*choices: str, **values: str) -> None:
-    """ValueError unless all are among the choices."""
-    for name, value in values.items():
-        if value not in choices:
-            *others, last = map(repr, choices)
-            raise ValueError(f"{name} must be {', '.join(others)} or {last}, not {value!r}")
-
-
 def integer(name: str, value: Any) -> int:
     """`value` as an int of Python's; TypeError for True, for 1.0, and for what is no number."""
     if type(value) is int:  # the usual case: nothing to do
@@ -553,7 +545,11 @@ def pool_padding(window: Window) -> None:
 # --- losses ---------------------------------------------------------------------------------------
 
 
-REDUCTIONS = ("mean", "sum", "none")
+def loss_options(reduction: str, label_smoothing: float = 0.0) -> None:
+    """ValueError unless the losses are averaged, summed or left alone, and s is in [0, 1]."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+    in_range(0, 1, label_smoothing=label_smoothing)
 
 
 def class_scores(input: Given, weight: Given) -> int:

@@ -10,7 +10,6 @@ import math
 import numpy as np
 
 from . import checks, kernels
-from .checks import REDUCTIONS
 from .engine import OUTPUT, Array
 from .module import Module
 from .tensor import Tensor, record, where, wrap
@@ -98,8 +97,7 @@ def cross_entropy(
     >>> F.cross_entropy(tensor([[0.0, 0.0]]), tensor([1]))
     tensor(0.6931)
     """
-    checks.one_of(*REDUCTIONS, reduction=reduction)
-    checks.in_range(0, 1, label_smoothing=label_smoothing)
+    checks.loss_options(reduction, label_smoothing)
     checks.are_tensors("cross_entropy", input=input, target=target, weight=weight)
     ignore_index = checks.integer("ignore_index", ignore_index)
     one_sample = input.ndim == 1
@@ -190,8 +188,7 @@ class CrossEntropyLoss(Module):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        checks.one_of(*REDUCTIONS, reduction=reduction)
-        checks.in_range(0, 1, label_smoothing=label_smoothing)
+        checks.loss_options(reduction, label_smoothing)
         self.register_buffer("weight", weight)
         self.ignore_index = ignore_index
         self.reduction = reduction
@@ -218,7 +215,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
     >>> F.mse_loss(tensor([1.0, 3.0]), tensor([1.0, 1.0]))
     tensor(2.)
     """
-    checks.one_of(*REDUCTIONS, reduction=reduction)
+    checks.loss_options(reduction)
     checks.are_tensors("mse_loss", input=input, target=target)
     checks.has_shape("mse_loss", input.shape, target=target)
     difference = input - target
@@ -234,7 +231,7 @@ class MSELoss(Module):
     """
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        checks.one_of(*REDUCTIONS, reduction=reduction)
+        checks.loss_options(reduction)
         self.reduction = reduction
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

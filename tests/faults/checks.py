@@ -39,10 +39,6 @@ FAULTS = {
         "above-the-range": ("not least <= value <= most", "not least <= value"),
         "border-refused": ("not least <= value <= most", "not least < value < most"),
     },
-    "one_of": {
-        "any-choice": ("value not in choices", "False"),
-        "last-choice-not-named": ("repr", "str"),
-    },
     "single_number": {
         "many-numbers": ("getattr(value, 'ndim', 0) > 0", "False"),
         "numbers-only": ("getattr(value, 'ndim', 0) > 0", "getattr(value, 'ndim', -1) >= 0"),
@@ -307,6 +303,10 @@ FAULTS = {
         "half-of-the-kernel": ("2 * top > window.kernel[0]", "2 * top >= window.kernel[0]"),
         "padding-above-only": ("2 * left > window.kernel[1]", "False"),
         "padding-left-only": ("2 * top > window.kernel[0]", "False"),
+    },
+    "loss_options": {
+        "any-reduction": ("reduction not in ('mean', 'sum', 'none')", "False"),
+        "any-smoothing": ("in_range(0, 1, label_smoothing=label_smoothing)", "pass"),
     },
     "class_scores": {
         "no-classes": ("input.shape[1] == 0", "False"),

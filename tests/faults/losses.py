@@ -22,9 +22,15 @@ FAULTS = {
     },
     "LogSoftmax.forward": {"layer-log-softmax-axis": ("self.dim", "-1")},
     "cross_entropy": {
-        "reduction-not-checked": ("checks.one_of(*REDUCTIONS, reduction=reduction)", "pass"),
+        "reduction-not-checked": (
+            "checks.loss_options(reduction, label_smoothing)",
+            "checks.loss_options('sum', label_smoothing)",
+        ),
         "ignored-is-no-integer": ("checks.integer('ignore_index', ignore_index)", "ignore_index"),
-        "smoothing-not-checked": ("checks.in_range(0, 1, label_smoothing=label_smoothing)", "pass"),
+        "smoothing-not-checked": (
+            "checks.loss_options(reduction, label_smoothing)",
+            "checks.loss_options(reduction)",
+        ),
         "unbatched-row": ("losses.squeeze(0) if one_sample else losses", "losses"),
         "scores-not-checked": ("checks.class_scores(input, weight)", "input.shape[1]"),
         "probabilities-not-checked": (
@@ -93,10 +99,13 @@ FAULTS = {
         "mean-without-divisor": ("losses.mean()", "losses.sum()"),
     },
     "CrossEntropyLoss.__init__": {
-        "layer-reduction-not-checked": ("checks.one_of(*REDUCTIONS, reduction=reduction)", "pass"),
+        "layer-reduction-not-checked": (
+            "checks.loss_options(reduction, label_smoothing)",
+            "checks.loss_options('sum', label_smoothing)",
+        ),
         "layer-smoothing-not-checked": (
-            "checks.in_range(0, 1, label_smoothing=label_smoothing)",
-            "pass",
+            "checks.loss_options(reduction, label_smoothing)",
+            "checks.loss_options(reduction)",
         ),
         "layer-weight-is-no-buffer": (
             "self.register_buffer('weight', weight)",
@@ -110,7 +119,7 @@ FAULTS = {
         "layer-never-smooth": ("label_smoothing=self.label_smoothing", "label_smoothing=0.0"),
     },
     "mse_loss": {
-        "mse-reduction-not-checked": ("checks.one_of(*REDUCTIONS, reduction=reduction)", "pass"),
+        "mse-reduction-not-checked": ("checks.loss_options(reduction)", "pass"),
         "mse-broadcasts": ("checks.has_shape('mse_loss', input.shape, target=target)", "pass"),
         "mse-of-integers": (
             "checks.one_float_dtype('mse_loss', difference=difference)",
@@ -122,8 +131,6 @@ FAULTS = {
             "reduced(difference * difference, 'mean')",
         ),
     },
-    "MSELoss.__init__": {
-        "layer-mse-not-checked": ("checks.one_of(*REDUCTIONS, reduction=reduction)", "pass")
-    },
+    "MSELoss.__init__": {"layer-mse-not-checked": ("checks.loss_options(reduction)", "pass")},
     "MSELoss.forward": {"layer-mse-always-mean": ("reduction=self.reduction", "reduction='mean'")},
 }

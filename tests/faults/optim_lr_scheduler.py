@@ -103,8 +103,8 @@ FAULTS = {
             "pass",
         ),
         "cycle-strategy-not-checked": (
-            "checks.one_of('cos', 'linear', anneal_strategy=anneal_strategy)",
-            "pass",
+            "anneal_strategy not in ('cos', 'linear')",
+            "False",
         ),
         "cycle-peaks-exchanged": ("max_lr=max_lr", "max_lr=max_momentum"),
         "cycle-momenta-exchanged": (

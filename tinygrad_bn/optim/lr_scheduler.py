@@ -197,7 +197,8 @@ class OneCycleLR(LRScheduler):
         checks.positive_integers(total_steps=total_steps)
         checks.in_range(0, 1, pct_start=pct_start)
         checks.in_range(1e-300, math.inf, div_factor=div_factor, final_div_factor=final_div_factor)
-        checks.one_of("cos", "linear", anneal_strategy=anneal_strategy)
+        if anneal_strategy not in ("cos", "linear"):
+            raise ValueError(f"anneal_strategy must be 'cos' or 'linear', not {anneal_strategy!r}")
         groups = optimizer.param_groups
         options = checks.one_for_each(
             groups, max_lr=max_lr, base_momentum=base_momentum, max_momentum=max_momentum
