@@ -208,15 +208,16 @@ class Module:
         """
         checks.saved(self, state_dict)
         own = dict(self._tensors())
-        needed = own.keys() - set(self._optional())
-        missing = [name for name in own if name in needed and name not in state_dict]
+        not_missed = {*state_dict, *self._optional()}
+        missing = [name for name in own if name not in not_missed]
         unexpected = [name for name in state_dict if name not in own]
         arrays = {name: numbers(name, state_dict[name]) for name in own if name in state_dict}
         problems = [f"cannot load {type(self).__name__}:"]
-        for name, array in arrays.items():
-            if array.shape != own[name].shape:
-                shapes = f"its shape is {array.shape}, the model's {own[name].shape}"
-                problems.append(f"{name}: {shapes}")
+        problems += [
+            f"{name}: its shape is {array.shape}, the model's {own[name].shape}"
+            for name, array in arrays.items()
+            if array.shape != own[name].shape
+        ]
         if strict:
             problems += [f"missing: {name}" for name in missing]
             problems += [f"unexpected: {name}" for name in unexpected]

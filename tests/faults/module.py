@@ -116,7 +116,8 @@ FAULTS = {
         "load-always-strict": ("strict", "True"),
         "missing-unnoticed": ('f"missing: {name}"', "name"),
         "unexpected-loaded": ("name not in own", "False"),
-        "missing-not-reported": ("name not in state_dict", "False"),
+        "missing-not-reported": ("name not in not_missed", "False"),
+        "optional-reported": ("{*state_dict, *self._optional()}", "{*state_dict}"),
         "results-exchanged": ("LoadResult(missing, unexpected)", "LoadResult(unexpected, missing)"),
         "shapes-not-compared": ("array.shape != own[name].shape", "False"),
         "first-problem-only": (
@@ -125,8 +126,8 @@ FAULTS = {
         ),
         "broadcast-when-loaded": ("array.shape != own[name].shape", "array.ndim != own[name].ndim"),
         "shapes-exchanged": (
-            'f"its shape is {array.shape}, the model\'s {own[name].shape}"',
-            'f"its shape is {own[name].shape}, the model\'s {array.shape}"',
+            'f"{name}: its shape is {array.shape}, the model\'s {own[name].shape}"',
+            'f"{name}: its shape is {own[name].shape}, the model\'s {array.shape}"',
         ),
     },
     "Module.train": {
