@@ -10,7 +10,6 @@ ValueError is for values, TypeError for types, IndexError for axes, RuntimeError
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -41,9 +40,10 @@ RANK = Ranks({bool_: 0, int64: 1, float32: 2, float64: 3})  # two of them combin
 
 def supported_dtype(dtype: Any) -> DType:
     """`dtype` as NumPy's; TypeError unless it is one of the four."""
-    found: DType = dtype
-    with suppress(TypeError):  # of NumPy, for what is no dtype at all
-        found = np.dtype(dtype)
+    try:
+        found: DType = np.dtype(dtype)
+    except TypeError:  # of NumPy, for what is no dtype at all
+        found = dtype
     if found in RANK:
         return found
     raise TypeError(f"dtype {found}: convert to float32, float64, int64 or bool (with .astype)")

@@ -5,7 +5,7 @@ PLACES = "min(window.output + window.image) < 1"
 FAULTS = {
     "supported_dtype": {
         "any-dtype": ("found in RANK", "True"),
-        "no-dtype-at-all": ("suppress(TypeError)", "suppress(KeyError)"),
+        "no-dtype-at-all": ("found = dtype", "raise"),
         "dtype-not-numpys": ("return found", "return dtype"),
     },
     "number_dtype": {
