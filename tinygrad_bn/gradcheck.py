@@ -54,7 +54,7 @@ def compare(i: int, found: Array, expected: Array, atol: float, rtol: float) -> 
     if (error <= atol).all():  # not so for NaN
         return
     # argmax takes a NaN for the largest; the index as Python's integers, which print as such
-    worst = tuple([int(k) for k in np.unravel_index(error.argmax(), error.shape)])
+    worst = tuple(map(int, np.unravel_index(error.argmax(), error.shape)))
     raise AssertionError(
         f"input {i}, element {worst}: the gradient is {found[worst]:.10g}, "
         f"finite differences give {expected[worst]:.10g}"

@@ -143,7 +143,7 @@ class Identity(Module):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        del args, kwargs
+        """Nothing is kept of them."""
 
     def forward(self, input: Any) -> Any:
         """The input."""
