@@ -54,8 +54,9 @@ class SGD(Optimizer):
         checks.in_range(0, math.inf, lr=lr, momentum=momentum, weight_decay=group["weight_decay"])
         checks.in_range(-math.inf, math.inf, dampening=dampening)
         if group["nesterov"] and (momentum == 0 or dampening != 0):
-            given = f"momentum={momentum}, dampening={dampening}"
-            raise ValueError(f"nesterov needs a momentum > 0 and no dampening, not {given}")
+            raise ValueError(
+                f"nesterov needs a momentum > 0 and no dampening, not {momentum=}, {dampening=}"
+            )
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter with a gradient, in place; call `closure` for the loss before."""
