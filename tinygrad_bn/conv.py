@@ -2,9 +2,9 @@
 
     y[n, o, i, j] = b[o] + Σ_{c,u,v} w[o, c, u, v] · x[n, c, i·s + u·d − p, j·s + v·d − p]
 
-with stride s, dilation d and padding p. `conv2d_naive`, at the end of kernels/plain.py, is that
-sentence as loops. The kernel behind `conv2d` copies the inputs of every output position into one
-column of a matrix (im2col), so that the product of the weights with it does all the sums at once.
+with stride s, dilation d and padding p. `conv2d` in kernels/plain.py is that sentence as one sum of
+products. The fast kernel copies the inputs of every output position into one column of a matrix
+(im2col), so that the product of the weights with it does all the sums at once.
 
 A convolution is linear in the images x and in the weights w. Add a third factor g, of the shape of
 the output, and sum:
@@ -26,20 +26,21 @@ from .engine import OUTPUT, Array, Shape
 from .kernels.window import NO_PADDING, Option, Pair, Window
 from .layers import initial
 from .module import Module
-from .tensor import Tensor, record, wrap
+from .tensor import Input, Tensor, record, wrap
 
 # --- T's three derivatives ------------------------------------------------------------------------
 
 
-def convolution(x: Tensor, w: Tensor, window: Window) -> Tensor:
-    """∂T/∂g: x (N, C, H, W) and w (O, C/groups, KH, KW) → (N, O, OH, OW)."""
-    return record(
-        "conv2d",
-        kernels.conv2d(x.data, w.data, window),
+def convolution(x: Tensor, w: Tensor, window: Window, b: Tensor | None = None) -> Tensor:
+    """∂T/∂g: x (N, C, H, W) and w (O, C/groups, KH, KW) → (N, O, OH, OW); plus b (O,)."""
+    y = kernels.conv2d(x.data, w.data, None if b is None else b.data, window)
+    inputs: list[Input] = [
         (x, lambda g, y: input_gradient(w, g, window), w),
         (w, lambda g, y: weight_gradient(x, g, window), x),
-        window=window,
-    )
+    ]
+    if b is not None:
+        inputs.append((b, lambda g, y: g.sum((0, 2, 3))))
+    return record("conv2d", y, *inputs, window=window)
 
 
 def weight_gradient(x: Tensor, g: Tensor, window: Window) -> Tensor:
@@ -102,8 +103,7 @@ def conv2d(
     image, kernel = input.shape[2:], weight.shape[2:]
     window = Window.of(image, kernel, stride, padding, dilation, groups)
     checks.kernel_fits(window)
-    y = convolution(input, weight, window)
-    return y if bias is None else y + bias.reshape(-1, 1, 1)
+    return convolution(input, weight, window, bias)
 
 
 class Conv2d(Module):

@@ -47,7 +47,7 @@ def manual_seed(seed: int) -> None:
 
 
 def get_rng_state() -> Tensor:
-    """The state of the random generator, 64 bytes (uint8), for a checkpoint.
+    """The state of the random generator as bytes (uint8), for a checkpoint.
 
     >>> state = get_rng_state(); first = randn(3)
     >>> set_rng_state(state); (randn(3) == first).tolist()
@@ -116,7 +116,7 @@ def record_joint(
     data: Array,
     parents: tuple[Tensor, ...],
     derivative: JointDerivative[Tensor],
-    used: Sequence[Tensor],
+    used: Sequence[Any],
     **arguments: Any,
 ) -> Tensor:
     """The same for an operation whose gradients share their work: one function gives them all."""
@@ -536,7 +536,7 @@ class Tensor:
         checks.no_bools("relu", self)
         return record(
             "relu",
-            np.maximum(self.data, 0),
+            kernels.relu(self.data),
             (self, lambda g, y: masked(g, y.data <= 0), OUTPUT),
         )
 

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from definitions import conv2d_naive
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import ANY_LAYOUT
@@ -14,7 +15,6 @@ import tinygrad_bn as tg
 from tinygrad_bn import conv as chapter
 from tinygrad_bn import nn
 from tinygrad_bn.autograd import gradcheck, gradgradcheck
-from tinygrad_bn.kernels.plain import conv2d_naive
 
 F = tg.nn.functional
 TORCH_WARNING = "ignore:Using padding='same' with even kernel"  # it warns of a copy, no more

@@ -190,8 +190,7 @@ def test_no_file_mentions_the_machine_it_was_written_on():
 
 # --- nothing is left over -------------------------------------------------------------------------
 
-# For readers and tests: the gradient as the paper prints it, convolution as it is defined.
-TOLD_ONLY = {"six_equations", "conv2d_naive"}
+TOLD_ONLY = {"six_equations"}  # for readers and tests: the gradient as the paper prints it
 
 
 def defined_and_used(texts):

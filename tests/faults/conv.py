@@ -3,6 +3,7 @@
 FAULTS = {
     "convolution": {
         "input-gradient-sign": ("input_gradient(w, g, window)", "-input_gradient(w, g, window)"),
+        "bias-gradient-of-one-image": ("g.sum((0, 2, 3))", "g[0].sum((1, 2))"),
         "weight-gradient-sign": ("weight_gradient(x, g, window)", "-weight_gradient(x, g, window)"),
     },
     "weight_gradient": {
@@ -22,8 +23,10 @@ FAULTS = {
         ),
     },
     "conv2d": {
-        "bias": ("y + bias.reshape(-1, 1, 1)", "y - bias.reshape(-1, 1, 1)"),
-        "bias-of-columns": ("bias.reshape(-1, 1, 1)", "bias.reshape(-1, 1, 1).mean()"),
+        "bias-forgotten": (
+            "convolution(input, weight, window, bias)",
+            "convolution(input, weight, window)",
+        ),
         "unbatched-options": (
             "conv2d(batch, weight, bias, stride, padding, dilation, groups)",
             "conv2d(batch, weight, bias, dilation, padding, stride, groups)",

@@ -42,6 +42,12 @@ FAULTS = {
             "y[:, rows, places]",
             "y[:, rows, : places.stop - places.start]",
         ),
+        "bias-left-out": ("b is not None", "False"),
+        "bias-subtracted": ("part += b[:, None, None, None]", "part -= b[:, None, None, None]"),
+        "bias-added-to-all-again": (
+            "part += b[:, None, None, None]",
+            "y += b[:, None, None, None]",
+        ),
         "first-group-of-weights": ("weights", "weights[:1]", 1),
         "dtype": ("x.dtype", "float"),
         "batch-stays-last": ("batch_first(y)", "y"),

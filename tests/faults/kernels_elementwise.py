@@ -1,6 +1,12 @@
 """Faults of kernels/elementwise.py."""
 
 FAULTS = {
+    "relu": {
+        "relu-of-nan": ("np.clip(x, 0, largest, out=out)", "np.fmax(x, 0, out=out)"),
+        "relu-dtype": ("np.clip(x, 0, largest, out=out)", "np.clip(x, np.float64(0), largest)"),
+        "relu-of-integers": ("x.dtype.kind == 'f'", "True"),
+        "relu-elsewhere": ("out=out", "out=None"),
+    },
     "masked": {
         "mask-reversed": (
             "np.subtract(mask.view(np.int8), 1, dtype=bits)",

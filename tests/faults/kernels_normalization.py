@@ -2,26 +2,29 @@
 
 FAULTS = {
     "batch_norm": {
-        "large-offset": ("first = rows[block, :1]", "first = 0 * rows[block, :1]"),
+        "large-offset": ("first = part[:, :1]", "first = 0 * part[:, :1]"),
         "mean-term": ("first + offset", "offset"),
-        "offset-kept": ("out -= offset", "pass"),
-        "offset-m": ("row_sums(out)[:, None] / m", "row_sums(out)[:, None] / (m - 1)"),
+        "offset-kept": ("centred -= offset", "pass"),
+        "offset-m": ("row_sums(centred)[:, None] / m", "row_sums(centred)[:, None] / (m - 1)"),
         "unbiased": (
-            "row_products(out, out)[:, None] / m",
-            "row_products(out, out)[:, None] / (m - 1)",
+            "row_products(centred, centred)[:, None] / m",
+            "row_products(centred, centred)[:, None] / (m - 1)",
         ),
         "eps-outside": ("1 / np.sqrt(var[block] + eps)", "1 / (np.sqrt(var[block]) + eps)"),
         "gamma": ("gamma[block, None] * inv_std", "inv_std"),
         "beta": ("out += beta[block, None]", "out -= beta[block, None]"),
-        "first-of-first-block": ("rows[block, :1]", "rows[: len(out), :1]"),
+        "first-of-first-block": ("first = part[:, :1]", "first = rows[: len(out), :1]"),
         "values-of-first-block": ("rows[block]", "rows[: len(out)]"),
         "to-the-first-block": ("y[block]", "y[: block.stop - block.start]"),
         "gamma-of-first-block": ("gamma[block, None]", "gamma[: len(out), None]"),
         "beta-of-first-block": ("beta[block, None]", "beta[: len(out), None]"),
         "mean-and-variance-exchanged": (
-            "(from_channel_rows(y, x.shape), mean[:, 0], var[:, 0])",
-            "(from_channel_rows(y, x.shape), var[:, 0], mean[:, 0])",
+            "(from_channel_rows(y, shape), mean[:, 0], var[:, 0])",
+            "(from_channel_rows(y, shape), var[:, 0], mean[:, 0])",
         ),
+        "chosen-of-first-block": ("rows_of_y[block]", "rows_of_y[: len(out)]"),
+        "chosen-not-centred": ("out -= offset", "pass"),
+        "chosen-overwritten": ("np.empty_like(part)", "part"),
         "statistics-dtype": ("x.dtype", "float", 0),
         "last-channel-left-out": (
             "blocks(channels, 2 * rows[:1].nbytes, L3_CACHE)",

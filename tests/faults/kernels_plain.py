@@ -1,10 +1,9 @@
 """Faults of kernels/plain.py: the fast kernels are compared with it, and so it must be right."""
 
 FAULTS = {
-    "conv2d_naive": {
-        "dilation": ("i * sh + u * dh", "i * sh + u * dw"),
-        "groups": ("first + c", "c"),
-        "padding": ("((ph, ph), (pw, pw))", "((pw, pw), (ph, ph))"),
-        "stride": ("j * sw + v * dw", "j * sh + v * dw"),
+    "max_pool2d_collect": {
+        "padding-collected": ("padded(h, window, 0)", "padded(h, window, 1)"),
+        "collected-from-all": ("under * winners(x, y, window)", "under"),
+        "collected-along-one-axis": ("(-2, -1)", "-1"),
     },
 }

@@ -54,17 +54,4 @@ FAULTS = {
         "padding-handed-back": ("inside", "frame[:, : window.image[0], : window.image[1]]", 1),
         "dtype-of-gradient": ("g.dtype", "float"),
     },
-    "max_pool2d_collect": {
-        "sum-of-one": ("collected[channels] += value * won", "collected[channels] = value * won"),
-        "sum-of-old-values": ("np.zeros_like(y)", "np.empty_like(y)"),
-        "collected-by-first-channels": (
-            "winners(patches[channels], y[channels], window)",
-            "winners(patches[channels], y[: len(patches[channels])], window)",
-        ),
-        "values-of-first-channels": (
-            "window.by_offset(values[channels])",
-            "window.by_offset(values[: len(y[channels])])",
-        ),
-        "collected-to-first-channels": ("collected[channels]", "collected[: len(value)]"),
-    },
 }

@@ -26,12 +26,14 @@ if CHOSEN == "plain":
         max_pool2d,
         max_pool2d_collect,
         max_pool2d_route,
+        relu,
     )
 elif CHOSEN == "fast":
     from .convolution import conv2d, conv2d_input_gradient, conv2d_weight_gradient
-    from .elementwise import kept_by_dropout, masked
+    from .elementwise import kept_by_dropout, masked, relu
     from .normalization import batch_norm, batch_norm_gradients
-    from .pooling import max_pool2d, max_pool2d_collect, max_pool2d_route
+    from .plain import max_pool2d_collect  # for second derivatives only
+    from .pooling import max_pool2d, max_pool2d_route
     from .products import linear, matmul
 
     keep_freed_memory()
@@ -51,6 +53,7 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_collect",
     "max_pool2d_route",
+    "relu",
     "set_state",
     "state_bytes",
     "sum_over",

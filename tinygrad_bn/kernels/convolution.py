@@ -69,9 +69,10 @@ def by_row(
 def conv2d(
     x: Array,  # (N, C, H, W)
     w: Array,  # (O, C/G, KH, KW)
+    b: Array | None,  # (O,)
     window: Window,
 ) -> Array:  # (N, O, OH, OW)
-    """Each output is the product of the weights with the values under the kernel.
+    """Each output is the product of the weights with the values under the kernel, and a bias.
 
     Two passes and the product: pad (nothing to do without padding), copy the rows, multiply. The
     result lies in memory with the batch last, (O, OH, OW, N), as do those of all kernels here.
@@ -83,7 +84,10 @@ def conv2d(
     weights = w.transpose(0, 2, 3, 1).reshape(groups, 1, outputs // groups, -1)
     y = np.empty((outputs, *window.output, len(x)), x.dtype)
     for rows, places, cols in columns(x, window, places_at_once(w, len(x), groups)):
-        np.matmul(weights, cols, out=by_row(y[:, rows, places], groups))
+        part = y[:, rows, places]
+        np.matmul(weights, cols, out=by_row(part, groups))
+        if b is not None:
+            part += b[:, None, None, None]
     return batch_first(y)
 
 
@@ -133,7 +137,7 @@ def conv2d_input_gradient(
     back = window.backwards()
     if back is None:
         return handed_back(g, w, window)
-    return conv2d(g, turned(w, window.groups), back)
+    return conv2d(g, turned(w, window.groups), None, back)
 
 
 def turned(

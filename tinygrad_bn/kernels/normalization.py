@@ -14,30 +14,40 @@ def batch_norm(
     gamma: Array,  # (C,)
     beta: Array,  # (C,)
     eps: float,
-) -> tuple[Array, Array, Array]:  # y, and μ and σ² (C,)
+    chosen: Array | None = None,  # (N, C, …), of another size
+) -> tuple[Array, Array, Array]:  # y, of the shape of `chosen`; and μ and σ² (C,)
     """γ·(x − μ)/√(σ² + ε) + β for (N, C, …), with the μ and σ² (C,) of this batch.
 
     Six passes, all but the first in place: subtract a first value; sum; subtract the mean; sum the
     squares; multiply; add. The first value is the channel's own: measured from it, a common offset
     does not drown the differences, and a constant's mean is exact. Two passes for the variance,
     because E[x²] − E[x]² would cancel.
+
+    chosen: what is to be normalized by the statistics of x, in its place. Of x then four passes are
+    made, on a copy of a block at a time, which stays in the cache.
     """
     rows = channel_rows(x)
+    rows_of_y = rows if chosen is None else channel_rows(chosen)
     channels, m = rows.shape
-    y = np.empty_like(rows)
+    y = np.empty_like(rows_of_y)
     mean, var = np.empty((2, channels, 1), x.dtype)
     for block in blocks(channels, 2 * rows[:1].nbytes, L3_CACHE):
-        out = y[block]
-        first = rows[block, :1]
-        np.subtract(rows[block], first, out=out)
-        offset = row_sums(out)[:, None] / m
+        part, out = rows[block], y[block]
+        centred = out if chosen is None else np.empty_like(part)
+        first = part[:, :1]
+        np.subtract(part, first, out=centred)
+        offset = row_sums(centred)[:, None] / m
         mean[block] = first + offset
-        out -= offset  # now x − μ
-        var[block] = row_products(out, out)[:, None] / m
+        centred -= offset  # now x − μ
+        var[block] = row_products(centred, centred)[:, None] / m
+        if chosen is not None:
+            np.subtract(rows_of_y[block], first, out=out)
+            out -= offset
         inv_std = 1 / np.sqrt(var[block] + eps)
         out *= gamma[block, None] * inv_std  # now γ·x̂
         out += beta[block, None]
-    return from_channel_rows(y, x.shape), mean[:, 0], var[:, 0]
+    shape = x.shape if chosen is None else chosen.shape
+    return from_channel_rows(y, shape), mean[:, 0], var[:, 0]
 
 
 def batch_norm_gradients(

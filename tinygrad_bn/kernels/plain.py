@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from .layout import Array
 from .reductions import sum_over
-from .window import Pair, Window
+from .window import Window
 
 # --- products and masks ---------------------------------------------------------------------------
 
@@ -29,6 +29,12 @@ def linear(
     """x Wᵀ + b."""
     y = x @ w.T
     return y if b is None else y + b
+
+
+def relu(x: Array, out: Array | None = None) -> Array:
+    """max(x, 0); into `out`, if it is given."""
+    y: Array = np.maximum(x, 0, out=out)
+    return y
 
 
 def masked(g: Array, mask: Array) -> Array:
@@ -98,12 +104,14 @@ def grouped(
 def conv2d(
     x: Array,  # (N, C, H, W)
     w: Array,  # (O, C/G, KH, KW)
+    b: Array | None,  # (O,)
     window: Window,
 ) -> Array:  # (N, O, OH, OW)
-    """y = Σ over c, u, v of w · x."""
+    """y = b + Σ over c, u, v of w · x."""
     under = grouped(patches(padded(x, window, 0), window), 1, window)
     y: Array = np.einsum("ngchwuv,gocuv->ngohw", under, grouped(w, 0, window))
-    return y.reshape(len(x), len(w), *window.output)
+    y = y.reshape(len(x), len(w), *window.output)
+    return y if b is None else y + b[:, None, None]
 
 
 def conv2d_weight_gradient(
@@ -205,8 +213,12 @@ def batch_norm(
     gamma: Array,  # (C,)
     beta: Array,  # (C,)
     eps: float,
+    chosen: Array | None = None,  # (N, C, …)
 ) -> tuple[Array, Array, Array]:  # y, and μ and σ² (C,)
-    """Algorithm 1; measured from a first value, so that a constant's mean is exact."""
+    """Algorithm 1, for x or for what was chosen of it.
+
+    Measured from a first value, so that a constant's mean is exact.
+    """
     axes = all_but_channels(x)
     images, channels = x.shape[:2]
     first = per_channel(x.reshape(images, channels, -1)[0, :, 0], x)
@@ -216,6 +228,8 @@ def batch_norm(
     mean = first + offset
     centred -= offset  # x - mean, without the rounding of the mean
     var = sum_over(np.square(centred), axes, keepdims=True) / m
+    if chosen is not None:
+        centred = chosen - first - offset
     x_hat = centred / np.sqrt(var + eps)
     y = per_channel(gamma, x) * x_hat + per_channel(beta, x)
     return y, mean.reshape(-1), var.reshape(-1)
@@ -237,32 +251,3 @@ def batch_norm_gradients(
     m = x.size // x.shape[1]
     bracket = g - per_channel(dbeta / m, x) - x_hat * per_channel(dgamma / m, x)
     return per_channel(gamma * inv_std, x) * bracket, dgamma, dbeta
-
-
-# --- the definition -------------------------------------------------------------------------------
-
-
-def conv2d_naive(
-    x: Array,  # (N, C, H, W)
-    w: Array,  # (O, C/groups, KH, KW)
-    b: Array | None,  # (O,)
-    stride: Pair = (1, 1),
-    padding: Pair = (0, 0),
-    dilation: Pair = (1, 1),
-    groups: int = 1,
-) -> Array:  # (N, O, OH, OW)
-    """The definition, one output value at a time: for reading, and as the test of the fast one."""
-    (ph, pw), (sh, sw), (dh, dw) = padding, stride, dilation
-    border = ((ph, ph), (pw, pw))
-    x = np.pad(x, ((0, 0), (0, 0), *border))
-    images, _, height, width = x.shape
-    outputs, per_group, kh, kw = w.shape
-    oh = (height - dh * (kh - 1) - 1) // sh + 1
-    ow = (width - dw * (kw - 1) - 1) // sw + 1
-    y = np.zeros((images, outputs, oh, ow), x.dtype)
-    for n, o, i, j in np.ndindex(y.shape):
-        first = o // (outputs // groups) * per_group  # channel of this kernel's group
-        for c, u, v in np.ndindex(per_group, kh, kw):
-            value = x[n, first + c, i * sh + u * dh, j * sw + v * dw]
-            y[n, o, i, j] += w[o, c, u, v] * value
-    return y if b is None else y + b[:, None, None]

@@ -80,21 +80,3 @@ def max_pool2d_route(
             else:
                 place += g[channels] * won
     return batch_first(np.ascontiguousarray(inside))
-
-
-def max_pool2d_collect(
-    h: Array,  # (N, C, H, W)
-    x: Array,  # (N, C, H, W)
-    y: Array,  # (N, C, OH, OW)
-    window: Window,
-) -> Array:  # (N, C, OH, OW)
-    """The value of `h` where x won, for each window: KH · KW products and sums."""
-    patches, y = patches_of(x, window), batch_last(y)
-    values = window.patches(window.framed(h, 0))
-    collected = np.zeros_like(y)
-    for channels in blocks_of_channels(patches):
-        won_in_block = winners(patches[channels], y[channels], window)
-        values_in_block = window.by_offset(values[channels])
-        for value, won in zip(values_in_block, won_in_block, strict=True):
-            collected[channels] += value * won
-    return batch_first(collected)
