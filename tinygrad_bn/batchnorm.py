@@ -21,7 +21,7 @@ In a convolution every location shares the weights, so it must share the statist
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -31,6 +31,9 @@ from .checks import int64
 from .engine import Array, grad, is_grad_enabled
 from .module import Module, Parameter
 from .tensor import Tensor, ones, record_joint, wrap, zeros
+
+# x, γ, β and ε ↦ y, and the batch's μ and σ².
+Operation = Callable[..., tuple[Tensor, Array, Array]]
 
 # --- Algorithm 1, twice ---------------------------------------------------------------------------
 
@@ -69,17 +72,12 @@ def batch_norm_train(
     gamma = wrap(np.ones(channels, x.dtype)) if weight is None else weight
     beta = wrap(np.zeros(channels, x.dtype)) if bias is None else bias
     y, mean, var = kernels.batch_norm(x.data, gamma.data, beta.data, eps)
+    inputs = (x, gamma, beta)
 
-    def gradients(g: Tensor, y: Tensor, needed: Sequence[bool]) -> list[Tensor | None]:
-        if is_grad_enabled():  # by create_graph: they are to be differentiated again
-            return gradients_composed(g, [x, gamma, beta], mean, eps)
-        inv_std = 1 / np.sqrt(var + eps)
-        found = kernels.batch_norm_gradients(
-            g.data, x.data, mean, inv_std, gamma.data, to_x=needed[0]
-        )
-        return [wrap(array) if need else None for array, need in zip(found, needed, strict=True)]
+    def derivative(g: Tensor, y: Tensor, needed: Sequence[bool]) -> list[Tensor | None]:
+        return gradients(g, inputs, mean, var, eps, needed)
 
-    out = record_joint("batch_norm", y, (x, gamma, beta), gradients, (x, gamma), eps=eps)
+    out = record_joint("batch_norm", y, inputs, derivative, (x, gamma), eps=eps)
     return out, mean, var
 
 
@@ -117,6 +115,23 @@ def six_equations(g: Array, x: Array, gamma: Array, eps: float = 1e-5) -> tuple[
     d_gamma = (g * centred / std).sum(0)
     d_beta = g.sum(0)
     return d_x, d_gamma, d_beta
+
+
+def gradients(
+    g: Tensor,
+    inputs: Sequence[Tensor],
+    mean: Array,
+    var: Array,
+    eps: float,
+    needed: Sequence[bool],
+) -> list[Tensor | None]:
+    """∂L/∂x, ∂L/∂γ and ∂L/∂β from g = ∂L/∂y, the inputs x, γ and β, and the batch's μ and σ²."""
+    if is_grad_enabled():  # by create_graph: they are to be differentiated again
+        return gradients_composed(g, inputs, mean, eps)
+    x, gamma, _ = inputs
+    inv_std = 1 / np.sqrt(var + eps)
+    found = kernels.batch_norm_gradients(g.data, x.data, mean, inv_std, gamma.data, to_x=needed[0])
+    return [wrap(array) if need else None for array, need in zip(found, needed, strict=True)]
 
 
 def gradients_composed(
@@ -177,13 +192,15 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    operation: Operation = batch_norm_train,
 ) -> Tensor:
     """Batch normalization of (N, C, …), per channel; all other tensors are (C,).
 
     training: normalize by the batch's own statistics, and move the running ones, if given, by
     running ← (1 − momentum)·running + momentum·batch. The variance stored estimates that of the
     population: it is the unbiased one, m/(m − 1) times the one used. Not training: normalize by
-    running_mean and running_var.
+    running_mean and running_var. operation: what is done in training; the compiler has others.
 
     >>> x = tensor([[1.0], [3.0]])
     >>> F.batch_norm(x, None, None, training=True, eps=0.0)
@@ -203,7 +220,7 @@ def batch_norm(
     if input.numel() == 0:
         return batch_norm_eval(input, zeros(channels), ones(channels), weight, bias, eps)
     m = checks.values_per_channel(input.shape, "batch_norm")
-    y, mean, var = batch_norm_train(input, weight, bias, eps)
+    y, mean, var = operation(input, weight, bias, eps)
     move_towards(running_mean, mean, momentum)
     move_towards(running_var, var * (m / (m - 1)), momentum)
     return y
@@ -222,6 +239,7 @@ class BatchNorm(Module):
 
     kinds: ClassVar[dict[int, str]]  # the inputs that it takes, by their number of axes
     optional = ("num_batches_tracked",)  # which checkpoints of other programs may lack
+    operation: Operation = staticmethod(batch_norm_train)
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
@@ -277,6 +295,7 @@ class BatchNorm(Module):
             use_batch,
             self.weight_of_newest_batch(),
             self.eps,
+            operation=self.operation,
         )
         counts = self.training and keeps and input.numel() > 0
         if counts and self.num_batches_tracked is not None:

@@ -15,7 +15,7 @@ import numpy as np
 from . import checks
 from .batchnorm import BatchNorm
 from .conv import Conv2d
-from .engine import no_grad
+from .engine import Array, no_grad
 from .layers import Identity, Linear
 from .module import Hook, Module, Parameter, Sequential
 from .tensor import Tensor, wrap
@@ -125,19 +125,20 @@ def fold_batch_norm(model: Module) -> Module:
       (1): Folded()
     )
     """
-    folded = copy.deepcopy(model)
-    uses = Counter([tensor for _, tensor in folded._tensors()])  # how many names each one has
-    if isinstance(folded, BatchNorm):
-        raise ValueError(f"the model cannot be folded: {folded!r} follows no layer")
-    for path, parent, before, layer in list(neighbours(folded)):
+    result = copy.deepcopy(model)
+    uses = Counter([tensor for _, tensor in result._tensors()])  # how many names each one has
+    if isinstance(result, BatchNorm):
+        raise ValueError(f"the model cannot be folded: {result!r} follows no layer")
+    for path, parent, before, layer in list(neighbours(result)):
         if isinstance(layer, BatchNorm):
             problem = why_not(before, layer, uses)
             if problem:
                 raise ValueError(f"{path} cannot be folded: {layer!r} {problem}")
-            fold_into(before, layer)
+            before.weight.data, bias = folded(before, layer)
+            before.bias = Parameter(wrap(bias), before.weight.requires_grad)
             place = Folded() if isinstance(before, Linear) else Identity()
             setattr(parent, path.rpartition(".")[2], place)
-    return folded
+    return result
 
 
 class Folded(Identity):
@@ -183,8 +184,8 @@ def why_not(before: Any, layer: BatchNorm, uses: Counter[Tensor]) -> str:
     return ""
 
 
-def fold_into(before: Any, layer: BatchNorm) -> None:
-    """Scale and shift the weights of a Linear or Conv2d as the layer would its output."""
+def folded(before: Any, layer: BatchNorm) -> tuple[Array, Array]:
+    """Weight and bias of a Linear or Conv2d that does what both of them do: W' and b'."""
     assert layer.running_mean is not None and layer.running_var is not None
     scale = 1 / np.sqrt(layer.running_var.data + float(layer.eps))
     if layer.weight is not None:
@@ -193,6 +194,5 @@ def fold_into(before: Any, layer: BatchNorm) -> None:
     shift = (bias - layer.running_mean.data) * scale
     if layer.bias is not None:
         shift = shift + layer.bias.data
-    weight = before.weight
-    weight.data = weight.data * scale.reshape(-1, *[1] * (weight.ndim - 1))
-    before.bias = Parameter(wrap(shift), weight.requires_grad)
+    weight = before.weight.data
+    return weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), shift

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from textwrap import indent
 from typing import Any, NamedTuple, Self
 
@@ -374,6 +375,17 @@ class ModuleList(Numbered):
         return ModuleList(chosen) if isinstance(chosen, list) else chosen
 
 
+def one_by_one(layers: list[Module], input: Any) -> Any:
+    """The first module's output is the second one's input, and so on."""
+    for layer in layers:
+        input = layer(input)
+    return input
+
+
+# How a Sequential runs its modules. While a compiled model is called, its compiler does.
+runner: ContextVar[Callable[[list[Module], Any], Any]] = ContextVar("runner", default=one_by_one)
+
+
 class Sequential(Numbered):
     """Modules applied one after the other; `model[0]` is the first, `model[:2]` the first two.
 
@@ -386,10 +398,8 @@ class Sequential(Numbered):
         self.extend(modules)
 
     def forward(self, input: Any) -> Any:
-        """The first module's output is the second one's input, and so on."""
-        for module in self:
-            input = module(input)
-        return input
+        """One after the other; see `one_by_one`."""
+        return runner.get()(list(self), input)
 
     def __getitem__(self, index: int | slice) -> Any:
         """One of the modules, or several as a Sequential of their own, under their names here."""

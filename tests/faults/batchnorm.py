@@ -22,17 +22,6 @@ FAULTS = {
         "gamma-and-beta-exchanged": ("(x, gamma, beta)", "(x, beta, gamma)"),
         "eps-not-recorded": ("eps=eps", "eps=0"),
     },
-    "batch_norm_train.<locals>.gradients": {
-        "second-derivative-of-0": ("is_grad_enabled()", "False"),
-        "gradient-eps": ("1 / np.sqrt(var + eps)", "1 / np.sqrt(var)"),
-        "gradient-nobody-asks-for": ("to_x=needed[0]", "to_x=not needed[0]"),
-        "gradient-asked-for-gamma": ("to_x=needed[0]", "to_x=needed[1]"),
-        "needed-in-reverse": (
-            "zip(found, needed, strict=True)",
-            "zip(found, needed[::-1], strict=True)",
-        ),
-        "composed-of-other-inputs": ("[x, gamma, beta]", "[x, beta, gamma]"),
-    },
     "six_equations": {
         "six-power": ("std**-3", "std**-1"),
         "six-mean": (
@@ -44,6 +33,20 @@ FAULTS = {
         "six-eps": ("np.sqrt(x.var(0) + eps)", "np.sqrt(x.var(0))"),
         "six-unbiased": ("x.var(0)", "x.var(0, ddof=1)"),
         "six-order": ("(d_x, d_gamma, d_beta)", "(d_x, d_beta, d_gamma)"),
+    },
+    "gradients": {
+        "second-derivative-of-0": ("is_grad_enabled()", "False"),
+        "gradient-eps": ("1 / np.sqrt(var + eps)", "1 / np.sqrt(var)"),
+        "gradient-nobody-asks-for": ("to_x=needed[0]", "to_x=not needed[0]"),
+        "gradient-asked-for-gamma": ("to_x=needed[0]", "to_x=needed[1]"),
+        "needed-in-reverse": (
+            "zip(found, needed, strict=True)",
+            "zip(found, needed[::-1], strict=True)",
+        ),
+        "composed-of-other-inputs": (
+            "gradients_composed(g, inputs, mean, eps)",
+            "gradients_composed(g, [inputs[0], *inputs[:0:-1]], mean, eps)",
+        ),
     },
     "gradients_composed": {
         "composed-without-history": ("create_graph=True", "create_graph=False"),
@@ -99,7 +102,7 @@ FAULTS = {
             "batch_norm_eval(input, running_mean, running_var, weight, bias)",
         ),
         "train-eps-lost": (
-            "batch_norm_train(input, weight, bias, eps)",
+            "operation(input, weight, bias, eps)",
             "batch_norm_train(input, weight, bias)",
         ),
         "numpy-eps-promotes": ("float(eps)", "eps"),

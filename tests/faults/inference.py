@@ -81,11 +81,18 @@ FAULTS = {
     },
     "fold_batch_norm": {
         "fold-in-place": ("copy.deepcopy(model)", "model"),
-        "fold-model-itself": ("isinstance(folded, BatchNorm)", "False"),
+        "fold-model-itself": ("isinstance(result, BatchNorm)", "False"),
         "fold-not-checked": ("problem", "False", 1),
         "fold-identity": ("setattr(parent, path.rpartition('.')[2], place)", "pass"),
         "fold-on-any-axis": ("isinstance(before, Linear)", "False"),
-        "fold-nothing": ("fold_into(before, layer)", "pass"),
+        "fold-nothing": (
+            "before.bias = Parameter(wrap(bias), before.weight.requires_grad)",
+            "pass",
+        ),
+        "fold-unfreezes": (
+            "Parameter(wrap(bias), before.weight.requires_grad)",
+            "Parameter(wrap(bias))",
+        ),
         "fold-full-path": ("path.rpartition('.')[2]", "path"),
     },
     "neighbours": {
@@ -125,14 +132,10 @@ FAULTS = {
         ),
         "fold-linear-only": ("(Linear.forward, Conv2d.forward)", "(Linear.forward,)"),
     },
-    "fold_into": {
+    "folded": {
         "fold-mean": ("bias - layer.running_mean.data", "bias + layer.running_mean.data"),
         "fold-eps": ("layer.running_var.data + float(layer.eps)", "layer.running_var.data"),
         "fold-eps-promotes": ("float(layer.eps)", "layer.eps"),
-        "fold-unfreezes": (
-            "Parameter(wrap(shift), weight.requires_grad)",
-            "Parameter(wrap(shift))",
-        ),
         "fold-shift": (
             "(bias - layer.running_mean.data) * scale",
             "bias - layer.running_mean.data",
@@ -144,9 +147,6 @@ FAULTS = {
             "scale.reshape(1, -1, *[1] * (weight.ndim - 2))",
         ),
         "fold-bias-before": ("0 if before.bias is None else before.bias.data", "0"),
-        "fold-weight-in-place": (
-            "weight.data = weight.data * scale.reshape(-1, *[1] * (weight.ndim - 1))",
-            "weight.data += weight.data * (scale.reshape(-1, *[1] * (weight.ndim - 1)))",
-        ),
+        "fold-weight": ("weight * scale.reshape(-1, *[1] * (weight.ndim - 1))", "weight"),
     },
 }

@@ -199,8 +199,8 @@ FAULTS = {
             "chosen",
         ),
     },
-    "Sequential.forward": {
-        "last-module-only": ("input = module(input)", "output = module(input)"),
+    "one_by_one": {
+        "last-module-only": ("input = layer(input)", "output = layer(input)"),
     },
     "Numbered.__len__": {"length-of-children": ("self._submodules()", "list(self.children())")},
     "Sequential.__getitem__": {

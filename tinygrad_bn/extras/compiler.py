@@ -1,0 +1,262 @@
+"""A compiler: the same values and gradients, in fewer passes over memory.
+
+Layers know nothing of each other: each reads all of its input and writes all of its output, and for
+small kernels it is this that takes the time, not the arithmetic. A compiler sees what stands side
+by side, and uses what it knows about it. Here that is three facts:
+
+1. Where a function f never decreases, max f(x_i) = f(max x_i). So after max-pooling a ReLU has only
+   a quarter of the numbers to do, and batch normalization with γ > 0 and a ReLU likewise: what they
+   would have made of the other three quarters nobody ever reads. The statistics are those of all.
+2. Batch normalization's gradient does not need its output, so the ReLU after it may overwrite it.
+3. At inference batch normalization is an affine map of each channel: new weights for the layer
+   before it (Algorithm 2, line 11).
+
+Each is a rewrite: a pattern of layers in a `Sequential`, a condition, and what replaces it. To add
+one, add it to the table at the end.
+"""
+
+import copy
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
+
+from .. import checks, kernels
+from ..batchnorm import BatchNorm, BatchNorm1d, BatchNorm2d, gradients
+from ..conv import Conv2d, MaxPool2d, pool_window, route
+from ..engine import OUTPUT, Array, is_grad_enabled
+from ..inference import folded
+from ..layers import Linear, ReLU
+from ..module import Module, Sequential, one_by_one, runner
+from ..tensor import Tensor, masked, record_joint, wrap
+
+# --- what replaces a pattern ----------------------------------------------------------------------
+
+
+def pool_relu(x: Tensor, relu: Module, pool: Module) -> Any:
+    """ReLU after max-pooling instead of before."""
+    return relu(pool(x))
+
+
+def norm_relu_pool(
+    x: Tensor,
+    norm: Any,
+    relu: Module,
+    pool: Any = None,
+) -> Any:
+    """Of each window the largest x, and what batch normalization and ReLU make of it.
+
+    Without a pooling layer: batch normalization, and ReLU in its place in memory.
+    """
+    if norm.training and x.numel() > 0:
+        changed = copy.copy(norm)
+        vars(changed)["operation"] = functools.partial(norm_relu_pool_train, pool)
+        return changed(x)
+    y: Tensor = norm(x if pool is None else pool(x))
+    if y.grad_fn is not None:  # it was recorded
+        return relu(y)
+    kernels.relu(y.data, y.data)
+    return y
+
+
+def norm_relu_pool_train(
+    pool: Any,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+) -> tuple[Tensor, Array, Array]:
+    """The operation in training, with the statistics of all x. Returns these too.
+
+    The gradient goes back through ReLU where y > 0, through the pooling to the winners among x, and
+    then through batch normalization as in chapter 11.
+    """
+    largest: Any = None
+    if pool is not None:
+        options = (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
+        window = pool_window(x.shape[2:], *options)
+        checks.kernel_fits(window)
+        largest = kernels.max_pool2d(x.data, window)
+    y, mean, var = kernels.batch_norm(x.data, weight.data, bias.data, eps, largest)
+    kernels.relu(y, y)
+    inputs = (x, weight, bias)
+
+    def derivative(g: Tensor, y: Tensor, needed: Sequence[bool]) -> list[Tensor | None]:
+        g = masked(g, y.data <= 0)
+        if pool is not None:
+            g = route(g, x, wrap(largest), window)
+        return gradients(g, inputs, mean, var, eps, needed)
+
+    name = "batch_norm_relu" if pool is None else "batch_norm_relu_max_pool2d"
+    used = (x, weight, OUTPUT)
+    out = record_joint(name, y, inputs, derivative, used, eps=eps)
+    return out, mean, var
+
+
+def affine_norm(x: Tensor, before: Any, norm: BatchNorm) -> Any:
+    """At inference: the layer before it, with other weights.
+
+    Not where gradients may be wanted, nor where to make these weights would take longer than batch
+    normalization: if each is used for fewer results than it is a sum of.
+    """
+    weights = before.weight.data
+    if is_grad_enabled() or x.ndim != weights.ndim:
+        return norm(before(x))
+    places = x.numel() // x.shape[1]
+    if places < weights[0].size:
+        return norm(before(x))
+    weight, bias = map(wrap, folded(before, norm))
+    changed = copy.copy(before)
+    vars(changed).update(weight=weight, bias=bias)
+    return changed(x)
+
+
+# --- whether that is the same ---------------------------------------------------------------------
+
+
+def has_no_padding(relu: Module, pool: MaxPool2d) -> bool:
+    """Whether the windows of the pooling lie inside the image."""
+    return pool.padding in (0, (0, 0)) and not pool.ceil_mode
+
+
+def is_whole(norm: BatchNorm, *others: Module) -> bool:
+    """Whether it has what it usually has: γ, β, and running statistics."""
+    affine, statistics = (norm.weight, norm.bias), (norm.running_mean, norm.running_var)
+    return None not in (*affine, *statistics)
+
+
+def never_decreases(norm: Any, relu: Module, pool: MaxPool2d) -> bool:
+    """Whether y grows with x: γ > 0 in all channels. With γ < 0 the smallest x would win."""
+    usual = is_whole(norm) and has_no_padding(relu, pool)
+    return usual and bool((norm.weight.data > 0).all())
+
+
+def is_affine(before: Any, norm: BatchNorm) -> bool:
+    """Whether batch normalization is a fixed affine map of what the layer before it makes."""
+    known = is_whole(norm) and not norm.training
+    return known and len(before.weight) == norm.num_features
+
+
+Rewrite = tuple[list[type[Module]], Callable[..., bool], Callable[..., Any]]
+
+# The pattern; whether its layers, as they are now, can be replaced; and by what, a function of the
+# input and the layers. The first that fits is taken.
+REWRITES: list[Rewrite] = [
+    ([Conv2d, BatchNorm2d], is_affine, affine_norm),
+    ([Linear, BatchNorm1d], is_affine, affine_norm),
+    ([BatchNorm2d, ReLU, MaxPool2d], never_decreases, norm_relu_pool),
+    ([BatchNorm2d, ReLU], is_whole, norm_relu_pool),
+    ([BatchNorm1d, ReLU], is_whole, norm_relu_pool),
+    ([ReLU, MaxPool2d], has_no_padding, pool_relu),
+]
+
+
+# What makes a result of the input and these layers.
+Group = tuple[Callable[..., Any], list[Module]]
+
+# --- the compiler ---------------------------------------------------------------------------------
+
+
+def alone(x: Any, layer: Module) -> Any:
+    """A layer that nothing is joined to."""
+    return layer(x)
+
+
+def groups(layers: list[Module]) -> Iterator[Group]:
+    """The layers in order: those that are joined with what joins them, the others one by one."""
+    kinds = list(map(type, layers))  # exactly these: a subclass may compute something else
+    start = 0
+    while start < len(layers):
+        function, end = alone, start + 1
+        for pattern, fits, joined in REWRITES:
+            stop = start + len(pattern)
+            group = layers[start:stop]
+            if kinds[start:stop] != pattern or any(map(is_watched, group)):
+                continue
+            if fits(*group):
+                function, end = joined, stop
+                break
+        yield function, layers[start:end]
+        start = end
+
+
+def is_watched(layer: Module) -> bool:
+    """Whether somebody has hooked into what it computes, or replaced it."""
+    return bool(layer._forward_hooks) or "forward" in vars(layer)
+
+
+def run(layers: list[Module], input: Any) -> Any:
+    """The same as `one_by_one`."""
+    for function, group in groups(layers):
+        joined = isinstance(input, Tensor)
+        input = function(input, *group) if joined else one_by_one(group, input)
+    return input
+
+
+def compile(model: Module) -> Module:
+    """The model, so that calling it takes fewer passes: the same values, gradients and statistics.
+
+    It shares all that the model has: parameters, buffers, mode, the keys of `state_dict`. What can
+    be joined is decided anew at each call; the rest runs as it is. Printed, it shows what is joined
+    in the mode that it is in.
+
+    >>> model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.ReLU())
+    >>> compile(model)
+    Compiled(Sequential(
+      (0): Linear(in_features=3, out_features=2, bias=True)
+      (1): BatchNorm1d(2, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+      (2): ReLU()
+    ))
+    joined: 1 BatchNorm1d + 2 ReLU
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"compile takes a module, not {type(model).__name__}")
+    return Compiled(model)
+
+
+class Compiled(Module):
+    """What `compile` makes. Its attributes are the model's own: whoever sets one, sets both."""
+
+    __slots__ = ("model",)
+
+    def __init__(self, model: Module) -> None:
+        self.__dict__ = vars(model)
+        self.model = model
+
+    def __getattr__(self, name: str) -> Any:
+        """What the model's class defines."""
+        return getattr(self.model, name)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's, with every Sequential in it run by the compiler."""
+        before = runner.set(run)
+        try:
+            return self.model.forward(*args, **kwargs)
+        finally:
+            runner.reset(before)
+
+    def train(self, mode: bool = True) -> Self:
+        """As the model does it."""
+        self.model.train(mode)
+        return self
+
+    def __reduce__(self) -> Any:
+        """A copy shares with a copy of the model, not with the model."""
+        return compile, (self.model,)
+
+    def __repr__(self) -> str:
+        """The model, and the layers that are joined."""
+        lines = [f"joined: {text}" for text in joins(self.model)]
+        return "\n".join([f"Compiled({self.model!r})", *lines])
+
+
+def joins(module: Module, prefix: str = "") -> Iterator[str]:
+    """The layers that are joined, with their names, at all depths."""
+    if isinstance(module, Sequential):
+        children = module._submodules()
+        names = iter([prefix + name for name, _ in children])
+        for _, group in groups(list(module)):
+            labels = [f"{next(names)} {type(layer).__name__}" for layer in group]
+            if len(group) > 1:
+                yield " + ".join(labels)
+    for name, child in module._submodules():
+        yield from joins(child, f"{prefix}{name}.")
