@@ -22,6 +22,7 @@ In a convolution every location shares the weights, so it must share the statist
 
 import math
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import ClassVar
 
 import numpy as np
@@ -32,8 +33,10 @@ from .engine import Array, grad, is_grad_enabled
 from .module import Module, Parameter
 from .tensor import Tensor, ones, record_joint, wrap, zeros
 
-# x, γ, β and ε ↦ y, and the batch's μ and σ².
-Operation = Callable[..., tuple[Tensor, Array, Array]]
+Operation = Callable[..., tuple[Tensor, Array, Array]]  # x, γ, β, ε ↦ y, and the batch's μ and σ²
+
+# What `batch_norm` does in training instead of `batch_norm_train`: the compiler has other ways.
+in_training: ContextVar[Operation | None] = ContextVar("in_training", default=None)
 
 # --- Algorithm 1, twice ---------------------------------------------------------------------------
 
@@ -192,15 +195,13 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
-    *,
-    operation: Operation = batch_norm_train,
 ) -> Tensor:
     """Batch normalization of (N, C, …), per channel; all other tensors are (C,).
 
     training: normalize by the batch's own statistics, and move the running ones, if given, by
     running ← (1 − momentum)·running + momentum·batch. The variance stored estimates that of the
     population: it is the unbiased one, m/(m − 1) times the one used. Not training: normalize by
-    running_mean and running_var. operation: what is done in training; the compiler has others.
+    running_mean and running_var.
 
     >>> x = tensor([[1.0], [3.0]])
     >>> F.batch_norm(x, None, None, training=True, eps=0.0)
@@ -220,6 +221,7 @@ def batch_norm(
     if input.numel() == 0:
         return batch_norm_eval(input, zeros(channels), ones(channels), weight, bias, eps)
     m = checks.values_per_channel(input.shape, "batch_norm")
+    operation = in_training.get() or batch_norm_train
     y, mean, var = operation(input, weight, bias, eps)
     move_towards(running_mean, mean, momentum)
     move_towards(running_var, var * (m / (m - 1)), momentum)
@@ -239,7 +241,6 @@ class BatchNorm(Module):
 
     kinds: ClassVar[dict[int, str]]  # the inputs that it takes, by their number of axes
     optional = ("num_batches_tracked",)  # which checkpoints of other programs may lack
-    operation: Operation = staticmethod(batch_norm_train)
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
@@ -295,7 +296,6 @@ class BatchNorm(Module):
             use_batch,
             self.weight_of_newest_batch(),
             self.eps,
-            operation=self.operation,
         )
         counts = self.training and keeps and input.numel() > 0
         if counts and self.num_batches_tracked is not None:

@@ -86,8 +86,8 @@ def find_file(root: Path, name: str) -> Path:
 def pixel_statistics(images: Array) -> tuple[float, float]:
     """Mean and standard deviation of all pixels / 255; 1 for the latter, if they are all equal."""
     counts = np.zeros(256)
-    for image in images:  # not all at once: that takes eight bytes a pixel
-        counts += np.bincount(image.ravel(), minlength=256)
+    for start in range(0, len(images), 1000):  # not all at once: that takes eight bytes a pixel
+        counts += np.bincount(images[start : start + 1000].ravel(), minlength=256)
     values = np.arange(256) / 255
     mean = np.average(values, weights=counts)
     deviation = math.sqrt(np.average((values - mean) ** 2, weights=counts))

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 from .. import checks, kernels
-from ..batchnorm import BatchNorm, BatchNorm1d, BatchNorm2d, gradients
+from ..batchnorm import BatchNorm, BatchNorm1d, BatchNorm2d, gradients, in_training
 from ..conv import Conv2d, MaxPool2d, pool_window, route
 from ..engine import OUTPUT, Array, is_grad_enabled
 from ..inference import folded
@@ -48,9 +48,11 @@ def norm_relu_pool(
     Without a pooling layer: batch normalization, and ReLU in its place in memory.
     """
     if norm.training and x.numel() > 0:
-        changed = copy.copy(norm)
-        vars(changed)["operation"] = functools.partial(norm_relu_pool_train, pool)
-        return changed(x)
+        before = in_training.set(functools.partial(norm_relu_pool_train, pool))
+        try:
+            return norm(x)
+        finally:
+            in_training.reset(before)
     y: Tensor = norm(x if pool is None else pool(x))
     if y.grad_fn is not None:  # it was recorded
         return relu(y)
