@@ -1139,11 +1139,6 @@ def randn(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     return Tensor(numbers, requires_grad)
 
 
-def python_number(value: Any) -> Any:
-    """A number of NumPy's, or a tensor of one element, as Python's; anything else as it is."""
-    return value.item() if hasattr(value, "item") else value
-
-
 def arange(
     start: float,
     end: float | None = None,
@@ -1165,8 +1160,10 @@ def arange(
     checks.only_cpu(device)
     if end is None:
         start, end = 0, start
-    start, end, step = [python_number(value) for value in (start, end, step)]
-    integers = all(isinstance(value, int) for value in (start, end, step))
+    given = (start, end, step)  # numbers; those of NumPy's, and tensors of one element, as Python's
+    numbers = [value.item() if hasattr(value, "item") else value for value in given]
+    start, end, step = numbers
+    integers = all(isinstance(value, int) for value in numbers)
     wanted = checks.supported_dtype(dtype or (int64 if integers else float32))
     checks.steps(start, end, step, wanted)
     if integers or wanted == int64:

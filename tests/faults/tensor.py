@@ -608,8 +608,8 @@ FAULTS = {
     },
     "arange": {
         "arange-dtype": (
-            "all(isinstance(value, int) for value in (start, end, step))",
-            "any(isinstance(value, int) for value in (start, end, step))",
+            "all(isinstance(value, int) for value in numbers)",
+            "any(isinstance(value, int) for value in numbers)",
         ),
         "arange-with-numpys-steps": (
             "start + np.arange(math.ceil((end - start) / step)) * step",
