@@ -49,7 +49,7 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def check_options(self, group: Group) -> None:
-        """Rates and weights are finite and not negative; nesterov needs a momentum."""
+        """Rates and weights are not negative; nesterov needs a momentum."""
         lr, momentum, dampening = group["lr"], group["momentum"], group["dampening"]
         checks.in_range(0, math.inf, lr=lr, momentum=momentum, weight_decay=group["weight_decay"])
         checks.in_range(-math.inf, math.inf, dampening=dampening)
