@@ -267,8 +267,9 @@ def steps_towards(
     on_path = set(wanted)
     steps = []
     for tensor, node in operations:  # oldest first: all is known of the inputs when it is asked
-        inputs = zip(node.parents, node.required, strict=True)
-        needed = [required and parent in on_path for parent, required in inputs]
+        needed = [parent in on_path for parent in node.parents]
+        if False in node.required:
+            needed = [asked and was for asked, was in zip(needed, node.required, strict=True)]
         if any(needed):
             on_path.add(tensor)
             steps.append((tensor, node, needed))

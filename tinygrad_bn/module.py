@@ -399,7 +399,8 @@ class Sequential(Numbered):
 
     def forward(self, input: Any) -> Any:
         """One after the other; see `one_by_one`."""
-        return runner.get()(list(self), input)
+        layers = [module for _, module in self._submodules()]
+        return runner.get()(layers, input)
 
     def __getitem__(self, index: int | slice) -> Any:
         """One of the modules, or several as a Sequential of their own, under their names here."""

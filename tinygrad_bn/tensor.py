@@ -105,7 +105,8 @@ def record(name: str, data: Array, *inputs: Input, **arguments: Any) -> Tensor:
         for i, (tensor, derivative, *uses) in enumerate(inputs):
             parents.append(tensor)
             derivatives.append(derivative)
-            used += [(i, other, other.version.number) for other in uses]
+            for other in uses:
+                used.append((i, other, other.version.number))
         out.grad_fn = Node(name, arguments, tuple(parents), tuple(derivatives), used, required)
         out._requires_grad = True
     return out

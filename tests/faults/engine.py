@@ -93,7 +93,7 @@ FAULTS = {
     },
     "steps_towards": {
         "one-step-only": ("on_path.add(tensor)", "pass"),
-        "required-later-on-path": ("required and parent in on_path", "parent in on_path"),
+        "required-later-on-path": ("asked and was", "asked"),
         "only-next-to-the-wanted": ("parent in on_path", "parent in set(wanted)"),
     },
     "unbroadcast": {

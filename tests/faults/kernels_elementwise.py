@@ -2,8 +2,8 @@
 
 FAULTS = {
     "relu": {
-        "relu-of-nan": ("np.clip(x, 0, largest, out=out)", "np.fmax(x, 0, out=out)"),
-        "relu-dtype": ("np.clip(x, 0, largest, out=out)", "np.clip(x, np.float64(0), largest)"),
+        "relu-of-nan": ("x.clip(0, largest, out=out)", "np.fmax(x, 0, out=out)"),
+        "relu-dtype": ("x.clip(0, largest, out=out)", "np.clip(x, np.float64(0), largest)"),
         "relu-of-integers": ("x.dtype.kind == 'f'", "True"),
         "relu-elsewhere": ("out=out", "out=None"),
     },

@@ -7,7 +7,7 @@ FAULTS = {
         "recorded-without-need": ("any(required)", "True"),
         "recorded-under-no-grad": ("recording.get()", "True"),
         "result-needs-no-grad": ("out._requires_grad = True", "pass"),
-        "used-lost": ("[(i, other, other.version.number) for other in uses]", "[]"),
+        "used-lost": ("used.append((i, other, other.version.number))", "pass"),
         "arguments-lost": (
             "Node(name, arguments, tuple(parents), tuple(derivatives), used, required)",
             "Node(name, {}, tuple(parents), tuple(derivatives), used, required)",

@@ -11,10 +11,10 @@ def relu(
 ) -> Array:
     """max(x, 0); into `out`, if it is given. One pass.
 
-    Beside a number, `np.clip` takes a third of the time of `np.maximum`.
+    Beside a number, `clip` takes a third of the time of `np.maximum`.
     """
     largest = np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).max
-    y: Array = np.clip(x, 0, largest, out=out)
+    y: Array = x.clip(0, largest, out=out)
     return y
 
 
