@@ -27,7 +27,7 @@ LIMITS = {
         "passes over large arrays": 58,
         "bytes passed over": 28_968_960,
         "operations recorded": 10,
-        "Python calls": 518,
+        "Python calls": 515,
     },
     "CNN, batch 64": {
         "arrays allocated": 327,
@@ -37,7 +37,7 @@ LIMITS = {
         "passes over large arrays": 177,
         "bytes passed over": 294_925_888,
         "operations recorded": 17,
-        "Python calls": 1_021,
+        "Python calls": 1_018,
     },
 }
 MLP, CNN = costs.EXAMPLES.values()
@@ -290,5 +290,5 @@ def test_a_compiled_model_takes_fewer_passes_and_less_memory(training):
         events = (counts.passes, counts.allocations)
         found.append([sum(event.nbytes for event in those) for those in events])
     joined, by_itself = found
-    assert joined[0] < 0.8 * by_itself[0]
+    assert joined[0] < 0.85 * by_itself[0]
     assert joined[1] < 0.8 * by_itself[1]

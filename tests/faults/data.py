@@ -45,24 +45,6 @@ FAULTS = {
             "type(first) is float",
             "isinstance(first, float | np.floating)",
         ),
-        "pixels-of-256": ("np.arange(256) / 255", "np.arange(256) / 256"),
-        "square-of-the-deviation": ("math.sqrt", "float"),
-        "no-deviation": ("deviation or 1.0", "deviation"),
-    },
-    "TensorDataset.__init__": {
-        "any-tensors": ("checks.equal_lengths(tensors, Tensor)", "pass"),
-    },
-    "collated": {
-        "named-tuples-lose-their-names": ("hasattr(first, '_fields')", "False"),
-        "parts-of-any-number": ("checks.equal_samples(samples)", "pass"),
-        "lists-stay": ("tuple | list", "tuple"),
-        "texts-are-arrays": ("isinstance(first, str)", "False"),
-        "floats-in-32-bits": ("Tensor(samples, dtype=float64)", "Tensor(samples)"),
-        "anything-collated": ("checks.can_be_collated(first)", "pass"),
-        "numpys-floats-widened": (
-            "type(first) is float",
-            "isinstance(first, float | np.floating)",
-        ),
     },
     "DataLoader.batch": {
         "getitems-ignored": ("not hasattr(self.dataset, '__getitems__')", "True"),
