@@ -406,8 +406,44 @@ def test_it_asks_the_models_own_methods():
     x = tg.randn(2, 6)
     assert compiled.encode(x).shape == (2, 8)
     assert_close((compiled(x) * 3).detach().numpy(), compiled(x, scale=3).detach().numpy())
-    with pytest.raises(AttributeError, match="'Model' object has no attribute 'missing'"):
+    with pytest.raises(AttributeError, match="'Compiled' object has no attribute 'missing'"):
         compiled.missing  # noqa: B018
+
+
+def test_it_is_what_the_model_is():
+    """Also where the model has a `model`, or says itself what may be missing."""
+    model = perceptron(nn)
+    compiled = compile(model)
+    assert isinstance(compiled, nn.Sequential)
+    assert len(compiled) == 6
+    assert compiled[1] is model[1]
+    assert list(compiled[2:].state_dict()) == list(model[2:].state_dict())
+
+    class Owner(nn.Module):
+        def __init__(self):
+            self.model = perceptron(nn)
+
+        def forward(self, x):
+            return self.model(x)
+
+    owner = Owner()
+    assert compile(owner).model is owner.model
+    norm = compile(nn.BatchNorm1d(2))
+    state = {name: t for name, t in norm.state_dict().items() if "tracked" not in name}
+    assert norm.load_state_dict(state).missing_keys == []
+
+
+def test_a_sequential_with_a_forward_of_its_own_is_left_alone():
+    class Twice(nn.Sequential):
+        def forward(self, x):
+            for layer in self:
+                x = layer(layer(x))
+            return x
+
+    model = Twice(nn.BatchNorm1d(3), nn.ReLU())
+    compiled, x = compile(copy.deepcopy(model)), tg.randn(4, 3)
+    assert joins(compiled) == []
+    assert_same_bits([compiled(x).detach().numpy()], [model(x).detach().numpy()])
 
 
 def test_a_hook_of_the_whole_model_is_called_once():
@@ -438,10 +474,10 @@ def test_a_copy_shares_with_its_own_model(way):
     model, _ = make("perceptron")
     compiled = compile(model)
     other = way(compiled)
-    assert other.model is not model
-    assert vars(other) is vars(other.model)
+    assert other._orig_mod is not model
+    assert vars(other) is vars(other._orig_mod)
     with tg.no_grad():
-        other.model[0].weight.zero_()
+        other._orig_mod[0].weight.zero_()
     assert compiled.state_dict()["0.weight"].tolist() == model[0].weight.tolist()
     assert other.state_dict()["0.weight"].tolist() == [[0] * 6] * 8
     assert joins(other) == joins(compiled)

@@ -26,7 +26,7 @@ FAULTS = {
     "norm_relu_pool_train.<locals>.derivative": {
         "gradient-through-relu": ("masked(g, y.data <= 0)", "g"),
         "gradient-at-0": ("y.data <= 0", "y.data < 0"),
-        "gradient-not-routed": ("pool is not None", "False"),
+        "gradient-not-routed": ("window is not None and largest is not None", "False"),
         "gradient-of-other-statistics": (
             "gradients(g, inputs, mean, var, eps, needed)",
             "gradients(g, inputs, mean, var + 1, eps, needed)",
@@ -81,25 +81,27 @@ FAULTS = {
         "layers-twice": ("start = end", "start = start + 1"),
     },
     "run": {"no-tensor": ("isinstance(input, Tensor)", "True")},
-    "compile": {"anything": ("not isinstance(model, Module)", "False")},
-    "Compiled.__init__": {
+    "compile": {
+        "anything": ("not isinstance(model, Module)", "False"),
         "attributes-of-its-own": (
-            "self.__dict__ = vars(model)",
-            "self.__dict__ = dict(vars(model))",
+            "compiled.__dict__ = vars(model)",
+            "compiled.__dict__ = dict(vars(model))",
         ),
+        "methods-of-no-model": ("(Joined, type(model))", "(Joined, Module)"),
     },
-    "Compiled.forward": {
+    "Joined.forward": {
         "not-joined": ("runner.set(run)", "runner.set(runner.get())"),
         "joined-for-ever": ("runner.reset(before)", "pass"),
     },
-    "Compiled.train": {
-        "modes-of-layers-only": ("self.model.train(mode)", "super(Compiled, self).train(mode)")
+    "Joined.__reduce__": {
+        "a-copy-is-the-model": ("(compile, (self._orig_mod,))", "(type(self._orig_mod), ())"),
     },
-    "Compiled.__reduce__": {
-        "a-copy-is-the-model": ("(compile, (self.model,))", "(compile, (copy.copy(self.model),))")
-    },
-    "Compiled.__repr__": {"joins-not-shown": ("joins(self.model)", "()")},
+    "Joined.__repr__": {"joins-not-shown": ("joins(self._orig_mod)", "()")},
     "joins": {
+        "a-forward-of-its-own": (
+            "forward_of(module) is Sequential.forward",
+            "isinstance(module, Sequential)",
+        ),
         "names-without-path": ("prefix + name", "name"),
         "only-the-top": ("joins(child, f'{prefix}{name}.')", "()"),
         "all-layers-shown": ("len(group) > 1", "True"),

@@ -18,13 +18,13 @@ one, add it to the table at the end.
 import copy
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any
 
 from .. import checks, kernels
 from ..batchnorm import BatchNorm, BatchNorm1d, BatchNorm2d, gradients, in_training
 from ..conv import Conv2d, MaxPool2d, pool_window, route
 from ..engine import OUTPUT, Array, is_grad_enabled
-from ..inference import folded
+from ..inference import folded, forward_of
 from ..layers import Linear, ReLU
 from ..module import Module, Sequential, one_by_one, runner
 from ..tensor import Tensor, masked, record_joint, wrap
@@ -72,7 +72,7 @@ def norm_relu_pool_train(
     The gradient goes back through ReLU where y > 0, through the pooling to the winners among x, and
     then through batch normalization as in chapter 11.
     """
-    largest: Any = None
+    window, largest = None, None
     if pool is not None:
         options = (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
         window = pool_window(x.shape[2:], *options)
@@ -84,13 +84,13 @@ def norm_relu_pool_train(
 
     def derivative(g: Tensor, y: Tensor, needed: Sequence[bool]) -> list[Tensor | None]:
         g = masked(g, y.data <= 0)
-        if pool is not None:
+        if window is not None and largest is not None:
             g = route(g, x, wrap(largest), window)
         return gradients(g, inputs, mean, var, eps, needed)
 
     name = "batch_norm_relu" if pool is None else "batch_norm_relu_max_pool2d"
     used = (x, weight, OUTPUT)
-    out = record_joint(name, y, inputs, derivative, used, eps=eps)
+    out = record_joint(name, y, inputs, derivative, used, eps=eps, window=window)
     return out, mean, var
 
 
@@ -152,10 +152,9 @@ REWRITES: list[Rewrite] = [
 ]
 
 
-# What makes a result of the input and these layers.
-Group = tuple[Callable[..., Any], list[Module]]
-
 # --- the compiler ---------------------------------------------------------------------------------
+
+Group = tuple[Callable[..., Any], list[Module]]  # a function of the input and these layers
 
 
 def alone(x: Any, layer: Module) -> Any:
@@ -212,51 +211,43 @@ def compile(model: Module) -> Module:
     """
     if not isinstance(model, Module):
         raise TypeError(f"compile takes a module, not {type(model).__name__}")
-    return Compiled(model)
+    kind = type("Compiled", (Joined, type(model)), {})  # the model's class, run in another way
+    compiled: Any = kind.__new__(kind)
+    compiled.__dict__ = vars(model)  # the same: what is set in one of them is set in both
+    compiled._orig_mod = model
+    return compiled  # type: ignore[no-any-return]
 
 
-class Compiled(Module):
-    """What `compile` makes. Its attributes are the model's own: whoever sets one, sets both."""
+class Joined:
+    """What a compiled model has before what its own class has."""
 
-    __slots__ = ("model",)
-
-    def __init__(self, model: Module) -> None:
-        self.__dict__ = vars(model)
-        self.model = model
-
-    def __getattr__(self, name: str) -> Any:
-        """What the model's class defines."""
-        return getattr(self.model, name)
+    __slots__ = ("_orig_mod",)
+    _orig_mod: Any  # PyTorch's name for the model that was compiled
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's, with every Sequential in it run by the compiler."""
         before = runner.set(run)
         try:
-            return self.model.forward(*args, **kwargs)
+            return self._orig_mod.forward(*args, **kwargs)
         finally:
             runner.reset(before)
 
-    def train(self, mode: bool = True) -> Self:
-        """As the model does it."""
-        self.model.train(mode)
-        return self
-
     def __reduce__(self) -> Any:
         """A copy shares with a copy of the model, not with the model."""
-        return compile, (self.model,)
+        return compile, (self._orig_mod,)
 
     def __repr__(self) -> str:
         """The model, and the layers that are joined."""
-        lines = [f"joined: {text}" for text in joins(self.model)]
-        return "\n".join([f"Compiled({self.model!r})", *lines])
+        lines = [f"joined: {text}" for text in joins(self._orig_mod)]
+        return "\n".join([f"Compiled({self._orig_mod!r})", *lines])
 
 
 def joins(module: Module, prefix: str = "") -> Iterator[str]:
     """The layers that are joined, with their names, at all depths."""
-    if isinstance(module, Sequential):
+    if forward_of(module) is Sequential.forward:
         children = module._submodules()
         names = iter([prefix + name for name, _ in children])
-        for _, group in groups(list(module)):
+        for _, group in groups([child for _, child in children]):
             labels = [f"{next(names)} {type(layer).__name__}" for layer in group]
             if len(group) > 1:
                 yield " + ".join(labels)
