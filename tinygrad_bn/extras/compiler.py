@@ -211,7 +211,7 @@ def compile(model: Module) -> Module:
     """
     if not isinstance(model, Module):
         raise TypeError(f"compile takes a module, not {type(model).__name__}")
-    kind = type("Compiled", (Joined, type(model)), {})  # the model's class, run in another way
+    kind: Any = type("Compiled", (Joined, type(model)), {})  # the model's class, run in another way
     compiled: Any = kind.__new__(kind)
     compiled.__dict__ = vars(model)  # the same: what is set in one of them is set in both
     compiled._orig_mod = model
