@@ -1,4 +1,4 @@
-"""tinygrad_bn: the library at home here. What it does is in torch_style.py."""
+"""tinygrad_bn, the library at home here, as it is and compiled: torch_style.py has the program."""
 
 from typing import Any
 
@@ -11,4 +11,12 @@ def convert(value: Any) -> Any:
     return value if isinstance(value, tinygrad_bn.nn.Module) else tinygrad_bn.tensor(value)
 
 
+def convert_compiled(value: Any) -> Any:
+    from tinygrad_bn.extras.compiler import compile  # here: --against loads versions without it
+
+    converted = convert(value)
+    return compile(converted) if isinstance(converted, tinygrad_bn.nn.Module) else converted
+
+
 usual = Library(tinygrad_bn, convert)
+compiled = Library(tinygrad_bn, convert_compiled)

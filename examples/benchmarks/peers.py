@@ -26,6 +26,12 @@ class Peer(NamedTuple):
 
 PEERS = {
     "tinygrad_bn": Peer("tinygrad_bn", "import tinygrad_bn", "peer_tinygrad_bn", "usual"),
+    "tinygrad_bn compiled": Peer(
+        "tinygrad_bn",
+        "import tinygrad_bn, tinygrad_bn.extras.compiler",
+        "peer_tinygrad_bn",
+        "compiled",
+    ),
     "NumPy by hand": Peer("numpy", "import numpy", "peer_numpy"),
     "PyTorch": Peer("torch", "import torch", "peer_pytorch", "usual"),
     "PyTorch channels_last": Peer("torch", "import torch", "peer_pytorch", "channels_last"),

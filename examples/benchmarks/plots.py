@@ -20,7 +20,7 @@ plt.rcParams |= {"axes.titlelocation": "left", "axes.titlesize": 11, "font.size"
 
 
 def color(name: str) -> str:
-    if name == "tinygrad_bn":
+    if name.startswith("tinygrad_bn"):
         return "#1f5fbf"
     return "#e07b39" if name.startswith("PyTorch") else "#9aa0a6"
 
