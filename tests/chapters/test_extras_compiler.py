@@ -10,6 +10,7 @@ from oracle import assert_close
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn
+from tinygrad_bn.extras import compiler
 from tinygrad_bn.extras.compiler import compile
 from tinygrad_bn.module import one_by_one, runner
 
@@ -162,6 +163,18 @@ def test_at_inference_batch_normalization_is_folded(name):
         assert_close(compiled(one).numpy(), model(one).numpy())
     for key, value in model.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), before[key])
+
+
+@pytest.mark.parametrize(("rows", "times"), [(2, 0), (3, 1), (40, 1)])
+def test_it_is_folded_where_that_is_less_work(rows, times, monkeypatch):
+    """Each of the 3 weights of an output is then used for as many rows."""
+    calls = []
+    folded = compiler.folded
+    monkeypatch.setattr(compiler, "folded", lambda *layers: calls.append(layers) or folded(*layers))
+    model = prepared(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))).eval()
+    with tg.no_grad():
+        assert_near(compile(model)(tg.ones(rows, 3)), model(tg.ones(rows, 3)))
+    assert len(calls) == times
 
 
 def test_what_is_folded_follows_the_weights():
