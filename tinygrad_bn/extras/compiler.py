@@ -169,6 +169,8 @@ def groups(layers: list[Module]) -> Iterator[Group]:
     while start < len(layers):
         function, end = alone, start + 1
         for pattern, fits, joined in REWRITES:
+            if pattern[0] is not kinds[start]:  # nearly always: said first, for each layer asks all
+                continue
             stop = start + len(pattern)
             group = layers[start:stop]
             if kinds[start:stop] != pattern or any(map(is_watched, group)):
