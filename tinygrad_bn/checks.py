@@ -251,8 +251,8 @@ def one_for_each(groups: Sequence[Any], **options: PerGroup) -> list[State]:
         if len(values) != len(groups):
             raise ValueError(f"{name}: {values} are not one value for each of {len(groups)} groups")
         for own, one in zip(found, values, strict=True):
+            in_range(0, math.inf, **{name: one})
             own[name] = one
-            in_range(0, math.inf, **own)
     return found
 
 

@@ -47,10 +47,10 @@ FAULTS = {
         "too-few-values": ("len(values) != len(groups)", "len(values) > len(groups)"),
         "any-number-of-values": ("len(values) != len(groups)", "False"),
         "values-of-the-first": ("own[name] = one", "own[name] = values[0]"),
-        "any-values": ("in_range(0, math.inf, **own)", "pass"),
+        "any-values": ("in_range(0, math.inf, **{name: one})", "pass"),
         "first-option-checked": (
-            "in_range(0, math.inf, **own)",
-            "in_range(0, math.inf, **{k: own[k] for k in list(own)[:1]})",
+            "in_range(0, math.inf, **{name: one})",
+            "in_range(0, math.inf, **(own or {name: one}))",
         ),
         "tuples-are-one-value": ("isinstance(value, list | tuple)", "isinstance(value, list)"),
     },
