@@ -1,0 +1,750 @@
+"""A replayed step: the same numbers as the step, how often that is called, and what is refused."""
+
+import re
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+import tinygrad_bn as tg
+from tinygrad_bn import nn, optim
+from tinygrad_bn.extras import notes
+from tinygrad_bn.extras import replay as replay_module
+from tinygrad_bn.extras.compiler import compile
+from tinygrad_bn.extras.notes import ReplayError
+from tinygrad_bn.extras.replay import replay
+
+F = nn.functional
+CALLS = 3  # of the step itself, before it is replayed
+
+
+class Counter:
+    """An object of one's own, whose attributes nobody watches."""
+
+    def __init__(self):
+        self.number = 0
+
+
+def perceptron():
+    return nn.Sequential(
+        *(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Sigmoid(), nn.Linear(8, 5), nn.BatchNorm1d(5)),
+        *(nn.ReLU(), nn.Dropout(0.3), nn.Linear(5, 3)),
+    )
+
+
+def convolutional():
+    return nn.Sequential(
+        *(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2)),
+        *(nn.Flatten(), nn.Dropout(0.2), nn.Linear(4, 3)),
+    )
+
+
+def overlapping():
+    return nn.Sequential(
+        *(nn.Conv2d(1, 4, (3, 2), dilation=2, groups=1), nn.ReLU(), nn.MaxPool2d(3, stride=1)),
+        *(nn.Conv2d(4, 4, 3, groups=2), nn.Tanh(), nn.MaxPool2d(2, padding=1), nn.Flatten()),
+        nn.Linear(48, 3),
+    )
+
+
+MODELS = {
+    "perceptron": (perceptron, (7, 6)),
+    "convolutional": (convolutional, (5, 1, 12, 12)),
+    "overlapping": (overlapping, (5, 1, 12, 12)),
+    "compiled": (lambda: compile(convolutional()), (5, 1, 12, 12)),
+}
+
+
+class Training:
+    """A model in training, its step, how often that has been called, and all numbers at present."""
+
+    def __init__(self, name="perceptron", replayed=True):
+        build, self.shape = MODELS[name]
+        tg.manual_seed(3)
+        self.model = build()
+        self.optimizer = optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+        self.schedule = optim.lr_scheduler.CosineAnnealingLR(self.optimizer, T_max=9)
+        self.rng = np.random.default_rng(4)
+        self.count = count = Counter()
+        model, optimizer = self.model, self.optimizer
+
+        def step(x, y):
+            count.number += 1
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            return loss
+
+        self.step = replay(step) if replayed else step
+        self.random = tg.get_rng_state()
+
+    def batch(self, rows=None):
+        shape = (rows or self.shape[0], *self.shape[1:])
+        x = self.rng.standard_normal(shape, np.float32)
+        return tg.tensor(x), tg.tensor(self.rng.integers(0, 3, len(x)))
+
+    def go(self, times=1, rows=None):
+        """So many steps, with random numbers of its own; the losses."""
+        tg.set_rng_state(self.random)
+        losses = []
+        for _ in range(times):
+            losses.append(self.step(*self.batch(rows)).item())
+            self.optimizer.step()
+            self.schedule.step()
+        self.random = tg.get_rng_state()
+        return losses
+
+    def numbers(self):
+        tensors = [*self.model.state_dict().values(), self.random]
+        tensors += [p.grad for p in self.model.parameters() if p.grad is not None]
+        return [t.numpy().copy() for t in tensors]
+
+
+def assert_same_bits(found, expected):
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def both(name="perceptron"):
+    return Training(name), Training(name, replayed=False)
+
+
+# --- the same numbers ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_losses_weights_statistics_and_random_numbers_are_the_steps_own_to_the_bit(name):
+    ours, plain = both(name)
+    for _ in range(8):  # the learning rate changes too
+        assert ours.go() == plain.go()
+        assert_same_bits(ours.numbers(), plain.numbers())
+    assert ours.count.number == CALLS
+    assert plain.count.number == 8
+
+
+def test_inference_and_a_module_as_the_step():
+    model = compile(convolutional()).eval()
+    called = replay(model)
+    with tg.no_grad():
+        for seed in range(6):
+            x = tg.tensor(np.random.default_rng(seed).standard_normal((4, 1, 12, 12), np.float32))
+            assert_same_bits([called(x).numpy()], [model(x).numpy()])
+    assert len(called.programs) == 1
+
+
+def test_a_decorated_function_and_a_method_as_the_step():
+    class Own:
+        def __init__(self):
+            self.layer = nn.Linear(3, 2)
+
+        def step(self, x):
+            return self.layer(x).detach()
+
+    own = Own()
+    calls = [
+        replay(own.step),
+        replay(tg.no_grad()(own.step)),
+        replay(tg.no_grad()(own.layer.forward)),
+    ]
+    for seed in range(6):
+        x = tg.tensor(np.random.default_rng(seed).standard_normal((4, 3), np.float32))
+        for called in calls:
+            assert_same_bits([called(x).numpy()], [own.step(x).numpy()])
+        own.layer.weight.data *= 2
+
+
+def test_every_kind_of_result():
+    @replay
+    def step(x, scale, name="sum"):
+        return {name: (x.sum() * scale, None), "all": [x, 2, 1.5, "text", True]}
+
+    for i in range(6):
+        result = step(tg.ones(3) * i, 2.0, name="total")
+        assert result["total"][0].item() == 6 * i
+        assert result["total"][1] is None
+        assert result["all"][0].tolist() == [i] * 3
+        assert result["all"][1:] == [2, 1.5, "text", True]
+
+
+def operations(x, y):
+    """Whatever the package does with NumPy in other ways than the layers."""
+    i = tg.tensor([2, 0, 2])
+    taken = x[i] + x[1:4, ::2].sum() + x[1, 2] * x[:3, 0].unsqueeze(1)
+    joined = tg.cat([x, y], 1).reshape(-1, 2).T.max(1)[0] + x.T.flatten().abs()[:2]
+    chosen = tg.where(x > y, x, y * 2).max() + x.clamp(-1, 1)[0] + x.min(0)[0] + x.var(0).sqrt()
+    smooth = x.exp().log().tanh() - x / (y * y + 1) + (x**3).mean()
+    return taken, joined, chosen, smooth, x * x.argmax(1).float().unsqueeze(1)
+
+
+def test_operations_of_many_kinds():
+    w = tg.ones(4, 3, requires_grad=True)
+    calls = Counter()
+
+    @replay
+    def step(x, y):
+        calls.number += 1
+        results = operations(x * w, y)
+        total = sum((r * r).sum() for r in results)
+        grads = tg.grad(total, w, create_graph=True)[0]
+        second = tg.grad((grads * y).sum(), w)[0]
+        return [r.detach() for r in results], grads.detach(), second
+
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        x, y = (tg.tensor(rng.standard_normal((4, 3))).float() for _ in range(2))
+        found, grads, second = step(x, y)
+        expected, other_grads, other_second = step.step(x, y)
+        for a, b in zip(
+            [*found, grads, second], [*expected, other_grads, other_second], strict=True
+        ):
+            assert_same_bits([a.numpy()], [b.numpy()])
+    assert calls.number == CALLS + 6
+
+
+def test_settings_for_errors_are_those_of_the_step():
+    """The sigmoid lets e^(-x) overflow, and only there."""
+    layer = nn.Sigmoid()
+    step = replay(lambda x: layer(x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(5):
+            assert step(tg.tensor([-1000.0, 0.0])).tolist() == [0.0, 0.5]
+
+
+def test_a_constant_that_is_changed_begins_anew_each_time():
+    """One read before it is changed, and one that a gradient is: the user may change that."""
+    w = tg.ones(3, requires_grad=True)
+
+    def step(x):
+        w.grad = None
+        w.sum().backward()
+        counts = tg.zeros(3)
+        before = counts * 1 + x
+        counts.data += x.data
+        counts.data *= 2
+        return before, counts
+
+    step = replay(step)
+    for i in range(6):
+        before, counts = step(tg.ones(3) * i)
+        assert before.tolist() == [i] * 3
+        assert counts.tolist() == [2 * i] * 3
+        assert w.grad.tolist() == [1] * 3
+        w.grad.data *= 5
+
+
+def test_statistics_of_another_program_do_not_mix():
+    """A program for each kind of argument, as at the end of an epoch."""
+    ours, plain = both()
+    for _ in range(3):
+        assert ours.go(4) == plain.go(4)
+        assert ours.go(rows=3) == plain.go(rows=3)
+        assert_same_bits(ours.numbers(), plain.numbers())
+    assert ours.count.number == 2 * CALLS
+
+
+def test_versions_go_on():
+    """A graph from outside that needs the old statistics is refused, as without replaying."""
+    model = nn.BatchNorm1d(2)
+    step = replay(lambda x: model(x).detach())
+    x = tg.randn(5, 2)
+    for _ in range(5):
+        scale = tg.ones(2, requires_grad=True)
+        loss = (scale * model.running_mean).sum()
+        step(x)
+        with pytest.raises(RuntimeError, match="inplace"):
+            loss.backward()
+
+
+# --- called itself, and noted anew --------------------------------------------------------------
+
+
+def set_value(training):
+    training.model[4].eps = 0.5
+
+
+def other_momentum(training):
+    training.model[1].momentum = 0.5
+
+
+def other_dropout(training):
+    training.model[6].p = 0.9
+
+
+def evaluate(training):
+    training.model.eval()
+
+
+def freeze(training):
+    training.model[0].weight.requires_grad_(False)
+
+
+def other_array(training):
+    weight = training.model[0].weight
+    weight.data = weight.data * 2
+
+
+def other_layer(training):
+    tg.manual_seed(11)
+    setattr(training.model, "2", nn.Tanh())
+
+
+def hook(training):
+    training.model[0].register_forward_hook(lambda module, args, output: output * 2)
+
+
+def own_forward(training):
+    training.model[5].forward = lambda x: x * 3
+
+
+def other_dtype(training):
+    training.model.to(tg.float32).double().float()
+
+
+ANEW = {
+    change.__name__: change
+    for change in (
+        *(set_value, other_momentum, other_dropout, evaluate, freeze, other_array, other_layer),
+        *(hook, own_forward, other_dtype),
+    )
+}
+
+
+@pytest.mark.parametrize("name", ANEW)
+@pytest.mark.parametrize("after", [1, 2, 5])
+def test_what_has_changed_outside_is_noticed(name, after):
+    ours, plain = both()
+    assert ours.go(after) == plain.go(after)
+    for training in (ours, plain):
+        ANEW[name](training)
+    for _ in range(5):
+        assert ours.go() == plain.go()
+        assert_same_bits(ours.numbers(), plain.numbers())
+    if after > 1:
+        assert ours.count.number == min(after, CALLS) + CALLS
+
+
+FACTOR = 1.0
+
+
+@pytest.mark.parametrize("where", ["closure", "global", "list", "inner", "default", "forward"])
+def test_what_a_name_means_is_looked_up_anew(where, monkeypatch):
+    factor, factors, x = 1.0, [1.0], tg.ones(2)
+
+    def inner():
+        return factor
+
+    class Own(nn.Module):
+        def forward(self, x):
+            return x * FACTOR
+
+    model = Own()
+
+    def step(x, own=1.0):
+        if where == "closure":
+            return x * factor
+        if where == "list":
+            return x * factors[0]
+        if where == "inner":
+            return x * inner()
+        if where == "default":
+            return x * own
+        return model(x) if where == "forward" else (lambda: x * FACTOR)()
+
+    replayed = replay(step)
+    for value in (1.0, 2.0, 3.0):
+        factor, factors[0] = value, value
+        step.__defaults__ = (value,)
+        monkeypatch.setattr(sys.modules[__name__], "FACTOR", value)
+        for _ in range(5):
+            assert replayed(x).tolist() == [value] * 2
+
+
+def test_arguments_that_are_no_tensors_are_part_of_the_kind():
+    step = replay(lambda x, scale, flag: x * scale if flag else x)
+    for _ in range(5):
+        assert step(tg.ones(1), 2.0, True).item() == 2
+        assert step(tg.ones(1), 3.0, True).item() == 3
+        assert step(tg.ones(1), 3.0, False).item() == 1
+        assert step(tg.ones(1), 3.0, 0).item() == 1
+    assert len(step.programs) == 4
+
+
+def test_whether_operations_are_recorded_is_part_of_the_kind():
+    w = tg.ones(1, requires_grad=True)
+    seen = Counter()
+
+    @replay
+    def step(x):
+        y = x * w
+        seen.number = y.requires_grad
+        return y.detach()
+
+    for _ in range(5):
+        step(tg.ones(1))
+        with tg.no_grad():
+            step(tg.ones(1))
+    assert len(step.programs) == 2
+
+
+def test_the_layout_of_an_argument_is_part_of_the_kind():
+    step = replay(lambda x: x.sum(0))
+    x = tg.randn(40, 30)
+    for _ in range(5):
+        assert_same_bits([step(x).numpy()], [x.sum(0).numpy()])
+        assert_same_bits([step(x.T).numpy()], [x.T.sum(0).numpy()])
+
+
+def test_only_some_kinds_are_kept():
+    calls = Counter()
+
+    @replay
+    def step(x):
+        calls.number += 1
+        return x + 1
+
+    for n in range(1, 12):
+        for _ in range(4):
+            assert step(tg.zeros(n)).tolist() == [1] * n
+    assert len(step.programs) == 8
+    assert calls.number == 11 * CALLS
+    step(tg.zeros(11))
+    assert calls.number == 11 * CALLS
+
+
+def test_decisions_by_numbers_are_made_again():
+    calls = Counter()
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+
+    @replay
+    def step(x):
+        calls.number += 1
+        undecided = x * 2
+        if np.count_nonzero((undecided > 0).numpy()) > 1 and (w.detach().data > 0).all():
+            return undecided + w.detach()
+        return undecided - w.detach()
+
+    for values, numbers in [((1, 1), [3, 4]), ((1, -1), [1, -4]), ((1, 2), [3, 6])] * 2:
+        for _ in range(4):
+            assert step(tg.tensor(values).float()).tolist() == numbers
+    assert calls.number > CALLS
+    w.data[0] = -1
+    assert step(tg.ones(2)).tolist() == [3, 0]
+
+
+def test_labels_out_of_range_raise_and_the_next_step_goes_on():
+    ours, plain = both()
+    for _ in range(2):
+        for training in (ours, plain):
+            training.go(4)
+            x, y = training.batch()
+            y.data[1] = 3
+            tg.set_rng_state(training.random)
+            with pytest.raises(ValueError, match="3 is no class index"):
+                training.step(x, y)
+            training.random = tg.get_rng_state()
+        assert_same_bits(ours.numbers(), plain.numbers())
+
+
+def test_labels_out_of_range_while_it_is_noted_raise_the_steps_own_error():
+    for good in (1, 2, 3):
+        ours = Training()
+        ours.go(good)
+        x, y = ours.batch()
+        y.data[0] = -5
+        with pytest.raises(ValueError, match="-5 is no class index"):
+            ours.step(x, y)
+        assert np.isfinite(ours.go(5)).all()
+        assert all(type(p.data) is np.ndarray for p in ours.model.parameters())
+
+
+# --- what is kept -------------------------------------------------------------------------------
+
+
+def test_results_that_are_kept_stay_what_they_are():
+    step = replay(lambda x: (x * 2, x))
+    kept = [step(tg.ones(2) * i) for i in range(6)]
+    assert [[part.tolist() for part in pair] for pair in kept] == [
+        [[2 * i] * 2, [i] * 2] for i in range(6)
+    ]
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda p: p.grad,
+        lambda p: p.grad.numpy(),
+        lambda p: p.grad[0],
+        lambda p: p.grad.detach().data[1:],
+        lambda p: p.grad.T,
+    ],
+)
+def test_gradients_that_are_kept_stay_what_they_are(keep):
+    ours, plain = both()
+    kept, expected = [], []
+    for _ in range(8):
+        assert ours.go() == plain.go()
+        for training, grads in ((ours, kept), (plain, expected)):
+            grads.append(keep(training.model[0].weight))
+    assert ours.count.number > CALLS
+    for a, b in zip(kept, expected, strict=True):
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+def test_gradients_are_the_parameters_own_arrays_of_numpy():
+    ours = Training()
+    for _ in range(5):
+        ours.go()
+        for p in ours.model.parameters():
+            assert type(p.data) is type(p.grad.data) is np.ndarray
+            assert p.grad.data.base is None
+            assert p.grad.grad_fn is None
+
+
+def test_gradients_may_be_cleared_outside():
+    ours, plain = both()
+    for training in (ours, plain):
+        model, count = training.model, training.count
+
+        def step(x, y, model=model, count=count):
+            count.number += 1
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            return loss
+
+        training.step = replay(step) if training is ours else step
+    for _ in range(6):
+        assert ours.go() == plain.go()
+        assert_same_bits(ours.numbers(), plain.numbers())
+        ours.model.zero_grad()
+        plain.model.zero_grad()
+    assert ours.count.number == CALLS
+    ours.go()
+    with pytest.raises(ReplayError, match="adds to gradients"):
+        ours.go(3)
+
+
+def test_a_step_may_clear_a_gradient_and_leave_others_alone():
+    a, b = (tg.ones(1, requires_grad=True) for _ in range(2))
+
+    @replay
+    def step(x):
+        a.grad = None
+        return x * a.detach() * b.detach()
+
+    for i in range(6):
+        a.grad, b.grad = tg.ones(1) * i, tg.ones(1) * i
+        step(tg.ones(1))
+        assert a.grad is None
+        assert b.grad.item() == i
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+ARRAY = np.ones((4, 3), np.float32)
+NORM, AVERAGE = nn.BatchNorm1d(3), nn.BatchNorm1d(3, momentum=None)
+WEIGHT = tg.ones(3, requires_grad=True)
+KEPT, OWN = [], nn.Identity()
+SGD = optim.SGD([WEIGHT], lr=0.1)
+
+
+def accumulating(x):
+    (x * WEIGHT).sum().backward()
+
+
+def with_optimizer(x):
+    SGD.zero_grad()
+    accumulating(x)
+    SGD.step()
+
+
+def own_attribute(x):
+    OWN.last = x
+
+
+def replaced(x):
+    NORM.running_mean.data = NORM.running_mean.data * 2
+    return NORM(x).detach()
+
+
+def deciding(x):
+    y = NORM(x).detach()
+    return y + 1 if (NORM.running_mean.data > 0).any() else y - 1
+
+
+def deciding_by_chance(x):
+    return x + 1 if (F.dropout(x).data > 0).any() else x
+
+
+REFUSED = {
+    "item": (lambda x: x * x.sum().item(), "reads numbers out of a tensor, by item"),
+    "float": (lambda x: x * float(x.sum()), "by item"),
+    "bool": (lambda x: x if x.sum() > 100 else x * 2, "by item"),
+    "int": (lambda x: x[int(x.argmax(1)[0])], "by item"),
+    "tolist": (lambda x: len(x.tolist()), r"by tolist\(\)"),
+    "float of an array": (lambda x: x * float(x.numpy().sum()), r"by float\(\)"),
+    "an array of no tensor": (lambda x: x + ARRAY, r"belongs to no tensor, float32 \(4, 3\)"),
+    "a tensor of such": (lambda x: x + tg.tensor(ARRAY), "belongs to no tensor"),
+    "random numbers of NumPy's": (
+        lambda x: x + np.random.default_rng().random(3, np.float32),
+        "belongs to no tensor",
+    ),
+    "a random number of NumPy's": (lambda x: x * np.random.default_rng().random(), "other numbers"),
+    "a mask": (lambda x: x[x > 0].sum(), r"x\[mask\]"),
+    "a function of many results": (lambda x: np.nonzero(x.numpy()) and x, "nonzero cannot"),
+    "a function that is not known": (lambda x: tg.tensor(np.sort(x.numpy())), "sort cannot"),
+    "a method that is not known": (lambda x: tg.tensor(x.numpy().nonzero()[0]), "nonzero cannot"),
+    "a ufunc of several results": (lambda x: tg.tensor(np.modf(x.numpy())[0]), "modf cannot"),
+    "gradients that are added": (accumulating, "adds to gradients"),
+    "the optimizer": (with_optimizer, "optimizer.step"),
+    "a list": (lambda x: KEPT.append(x), "changes something outside"),
+    "an attribute": (own_attribute, "changes something outside"),
+    "an array that is replaced": (replaced, "changes something outside"),
+    "a graph": (lambda x: x * WEIGHT, "with its graph"),
+    "another result": (lambda x: x.numpy(), "not ndarray"),
+    "an argument in place": (lambda x: x.add_(1), "changes an argument in place"),
+    "a plain average of statistics": (lambda x: AVERAGE(x).detach(), "by item"),
+    "a decision by statistics": (deciding, "numbers that it changes itself"),
+    "a decision by chance": (deciding_by_chance, "numbers that it changes itself"),
+    "a seed": (lambda x: (tg.manual_seed(0), x + tg.randn(3))[1], "other numbers"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_replayed_is_refused_and_says_so(name):
+    function, message = REFUSED[name]
+    step = replay(function)
+    rng = np.random.default_rng(0)
+    tg.manual_seed(5)
+
+    def state():
+        arrays = [*NORM.state_dict().values(), WEIGHT, tg.get_rng_state()]
+        return [a.detach().numpy().copy() for a in arrays]
+
+    error, calls = None, 0
+    while error is None and calls < CALLS:
+        before, calls = state(), calls + 1
+        try:
+            step(tg.tensor(rng.standard_normal((4, 3), np.float32)))
+        except ReplayError as caught:
+            error = caught
+    assert re.search(message, str(error))
+    if calls == 2:  # it has not been made
+        assert_same_bits(state(), before)
+    for path, module in list(sys.modules.items()):
+        if path.startswith("tinygrad_bn.") and hasattr(module, "np"):
+            assert module.np is np
+    assert notes.active.get() is notes.nobody
+    KEPT.clear()
+
+
+def test_arguments_of_other_kinds_are_refused():
+    step = replay(lambda x: None)
+    w = tg.ones(1, requires_grad=True)
+    step(w)
+    with pytest.raises(ReplayError, match="an argument requires a gradient"):
+        step(w)
+    with pytest.raises(ReplayError, match="not ndarray"):
+        step(np.ones(2))
+
+
+def test_a_step_that_uses_hidden_state_gives_other_numbers_and_is_refused():
+    state = Counter()
+
+    @replay
+    def step(x):
+        state.number += 1
+        return x * state.number
+
+    step(tg.ones(1))
+    step(tg.ones(1))
+    with pytest.raises(ReplayError, match="other numbers"):
+        step(tg.ones(1))
+
+
+# --- threads, steps in steps --------------------------------------------------------------------
+
+
+def test_a_step_inside_a_step_is_part_of_it():
+    calls = Counter()
+
+    @replay
+    def inner(x):
+        calls.number += 1
+        return x * 2
+
+    @replay
+    def outer(x):
+        return inner(x) + 1
+
+    for i in range(6):
+        assert outer(tg.ones(1) * i).item() == 2 * i + 1
+    assert calls.number == CALLS
+
+
+def test_a_step_that_calls_itself():
+    @replay
+    def step(x, depth):
+        return step(x, depth - 1) * 2 if depth else x
+
+    for i in range(6):
+        assert step(tg.ones(1) * i, 3).item() == 8 * i
+
+
+def test_threads_that_share_a_step_or_work_beside_it():
+    step = replay(lambda x: (x @ x.T).relu().sum(1) * 2)
+    wrong = []
+
+    def work(seed, called):
+        rng = np.random.default_rng(seed)
+        for _ in range(60):
+            x = tg.tensor(rng.standard_normal((3, 3)))
+            y = called(x)
+            expected = np.maximum(x.numpy() @ x.numpy().T, 0).sum(1) * 2
+            if type(y.data) is not np.ndarray or not np.allclose(y.data, expected):
+                wrong.append(y)
+
+    others = [replay(lambda x: (x @ x.T).relu().sum(1) * 2), step.step]
+    called = [step, step, *others]
+    threads = [threading.Thread(target=work, args=given) for given in enumerate(called)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def test_memory_is_used_again(monkeypatch):
+    sizes = {}
+    for name, take in (("again", None), ("never", lambda plan, n: np.empty(n, np.uint8))):
+        with monkeypatch.context() as patch:
+            if take is not None:
+                patch.setattr(replay_module.Plan, "take", take)
+            training = Training("convolutional")
+            training.go(3)
+        (program,) = training.step.programs.values()
+        memory = {}
+        for call in program.calls:
+            for array in notes.arrays_in((call.args, call.keywords)):
+                owner = notes.memory_of(array)
+                memory[id(owner)] = owner.nbytes
+        sizes[name] = sum(memory.values())
+    assert sizes["again"] < 0.7 * sizes["never"]
+
+
+def test_it_keeps_the_name_and_documentation_of_the_step():
+    def step(x):
+        """One step."""
+        return x
+
+    assert replay(step).__name__ == "step"
+    assert replay(step).__doc__ == "One step."
+    assert not hasattr(replay(nn.Linear(1, 1)), "weight")
