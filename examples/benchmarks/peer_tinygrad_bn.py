@@ -1,4 +1,7 @@
-"""tinygrad_bn, the library at home here, as it is and compiled: torch_style.py has the program."""
+"""tinygrad_bn, the library at home here: as it is, compiled, and replayed after it was compiled.
+
+torch_style.py has the program.
+"""
 
 from typing import Any
 
@@ -18,5 +21,12 @@ def convert_compiled(value: Any) -> Any:
     return compile(converted) if isinstance(converted, tinygrad_bn.nn.Module) else converted
 
 
+def replayed_step(function: Any) -> Any:
+    from tinygrad_bn.extras.replay import replay
+
+    return replay(function)
+
+
 usual = Library(tinygrad_bn, convert)
 compiled = Library(tinygrad_bn, convert_compiled)
+replayed = Library(tinygrad_bn, convert_compiled, replayed_step)

@@ -32,6 +32,12 @@ PEERS = {
         "peer_tinygrad_bn",
         "compiled",
     ),
+    "tinygrad_bn replayed": Peer(
+        "tinygrad_bn",
+        "import tinygrad_bn, tinygrad_bn.extras.compiler, tinygrad_bn.extras.replay",
+        "peer_tinygrad_bn",
+        "replayed",
+    ),
     "NumPy by hand": Peer("numpy", "import numpy", "peer_numpy"),
     "PyTorch": Peer("torch", "import torch", "peer_pytorch", "usual"),
     "PyTorch channels_last": Peer("torch", "import torch", "peer_pytorch", "channels_last"),

@@ -25,10 +25,18 @@ def network(nn: Any, work: Work) -> Any:
 
 
 class Library:
-    """Either of the two: its module, and what makes its own of an array or a model."""
+    """Either of the two: its module, and what makes its own of an array or a model.
 
-    def __init__(self, lib: Any, convert: Callable[[Any], Any]) -> None:
-        self.lib, self.convert = lib, convert
+    prepare: what is done once to the function that computes the gradients, or to the inference.
+    """
+
+    def __init__(
+        self,
+        lib: Any,
+        convert: Callable[[Any], Any],
+        prepare: Callable[[Any], Any] = lambda function: function,
+    ) -> None:
+        self.lib, self.convert, self.prepare = lib, convert, prepare
 
     def model(self, work: Work, weights: dict[str, Any]) -> Any:
         model = network(self.lib.nn, work)
@@ -39,20 +47,32 @@ class Library:
         model, x, y = self.model(work, weights), self.convert(x), self.convert(y)
         model.train(work.training)
         optimizer = self.lib.optim.SGD(model.parameters(), **SGD)
-        cross_entropy, no_grad = self.lib.nn.functional.cross_entropy, self.lib.no_grad
+        gradients, no_grad = self.gradients(model, optimizer), self.lib.no_grad
 
         def step() -> Any:
-            optimizer.zero_grad()
-            loss = cross_entropy(model(x), y)
-            loss.backward()
+            loss = gradients(x, y)
             optimizer.step()
             return loss
 
-        def infer() -> Any:
+        @self.prepare
+        def scores(x: Any) -> Any:
             with no_grad():
                 return model(x)
 
-        return step if work.training else infer
+        return step if work.training else lambda: scores(x)
+
+    def gradients(self, model: Any, optimizer: Any) -> Callable[[Any, Any], Any]:
+        """A function that leaves the gradients for a batch in the model, and returns the loss."""
+        cross_entropy = self.lib.nn.functional.cross_entropy
+
+        @self.prepare
+        def gradients(x: Any, y: Any) -> Any:
+            optimizer.zero_grad()
+            loss = cross_entropy(model(x), y)
+            loss.backward()
+            return loss
+
+        return gradients
 
     def learn(self, seed: int, goals: list[float]) -> list[tuple[float, int]]:
         """Train the example CNN by the recipe of examples/mnist_cnn.py, with 4 tests in each epoch.
@@ -68,6 +88,7 @@ class Library:
         work = Work("example CNN", example_cnn(), size)
         model = self.model(work, weights(work, seed))
         optimizer = lib.optim.SGD(model.parameters(), **(SGD | {"lr": lr}))
+        gradients = self.gradients(model, optimizer)
         per_epoch = -(-len(train_set) // size)
         schedule = lib.optim.lr_scheduler.OneCycleLR(optimizer, lr, epochs * per_epoch)
 
@@ -90,8 +111,7 @@ class Library:
             if place == 0:
                 order = rng.permutation(len(train_set))
             images, labels = batch(train_set, order[place * size : (place + 1) * size])
-            optimizer.zero_grad()
-            lib.nn.functional.cross_entropy(model(images), labels).backward()
+            gradients(images, labels)
             optimizer.step()
             schedule.step()
             if (place + 1) % (per_epoch // 4) == 0:

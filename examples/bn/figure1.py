@@ -29,8 +29,9 @@ from console import any_console
 from numpy import ndarray as Array
 from tqdm import tqdm
 
-from tinygrad_bn import nn, no_grad, tensor
+from tinygrad_bn import Tensor, nn, no_grad, tensor
 from tinygrad_bn.data import MNIST
+from tinygrad_bn.extras.replay import replay
 from tinygrad_bn.nn.functional import batch_norm, cross_entropy
 from tinygrad_bn.optim import SGD
 
@@ -143,11 +144,15 @@ def train(
     optimizer = SGD(model.parameters(), lr=lr)
     probe = test_images[:: len(test_images) // PROBE]
     stops, accuracies, inputs = set(checkpoints(steps)), [], []
+
+    @replay  # which makes a step of so small a network nearly twice as fast
+    def gradients(images: Tensor, labels: Tensor) -> None:
+        optimizer.zero_grad()
+        cross_entropy(model(images), labels).backward()
+
     for step in range(1, steps + 1):
         batch = rng.integers(len(images), size=BATCH)
-        optimizer.zero_grad()
-        scores = model(tensor(images[batch]))
-        cross_entropy(scores, tensor(labels[batch])).backward()
+        gradients(tensor(images[batch]), tensor(labels[batch]))
         optimizer.step()
         bar.update()
         if step in stops:
