@@ -7,8 +7,10 @@ FAULTS = {
         "nothing-normalized": ("x.numel() > 0", "True"),
         "inference-as-training": ("norm.training", "True"),
         "pooling-forgotten": ("x if pool is None else pool(x)", "x"),
-        "relu-of-what-is-recorded": ("y.grad_fn is not None", "False"),
-        "relu-forgotten": ("kernels.relu(y.data, y.data)", "pass"),
+        "relu-forgotten": (
+            "relu(norm(x if pool is None else pool(x)))",
+            "norm(x if pool is None else pool(x))",
+        ),
     },
     "norm_relu_pool_train": {
         "kernel-larger-than-the-image": ("checks.kernel_fits(window)", "pass"),
@@ -53,7 +55,7 @@ FAULTS = {
     },
     "is_whole": {
         "nothing-there": (
-            "None not in (*affine, *statistics)",
+            "None not in (norm.weight, norm.bias, *statistics)",
             "True",
         ),
     },
@@ -73,14 +75,15 @@ FAULTS = {
         "hooked": ("bool(layer._forward_hooks)", "False"),
         "replaced": ("'forward' in vars(layer)", "False"),
     },
-    "groups": {
-        "any-kinds": ("kinds[start:stop] != pattern", "len(group) != len(pattern)"),
+    "groups": {"layers-twice": ("layers[count:]", "layers[1:]")},
+    "joined_first": {
+        "any-kinds": ("kinds[:count] == pattern", "len(kinds) >= count"),
         "hooks-ignored": ("any(map(is_watched, group))", "False"),
         "conditions-ignored": ("fits(*group)", "True"),
-        "nothing-joined": ("kinds[start:stop] != pattern", "True"),
-        "layers-twice": ("start = end", "start = start + 1"),
+        "nothing-joined": ("kinds[:count] == pattern", "False"),
+        "the-first-kind-only": ("kinds[:count] == pattern", "kinds[:1] == pattern[:1]"),
     },
-    "run": {"no-tensor": ("isinstance(input, Tensor)", "True")},
+    "run": {"no-tensor": ("not isinstance(input, Tensor)", "False")},
     "compile": {
         "anything": ("not isinstance(model, Module)", "False"),
         "attributes-of-its-own": (

@@ -21,7 +21,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .. import checks, kernels
-from ..batchnorm import BatchNorm, BatchNorm1d, BatchNorm2d, gradients, in_training
+from ..batchnorm import (
+    BatchNorm,
+    BatchNorm1d,
+    BatchNorm2d,
+    gradients,
+    in_training,
+)
 from ..conv import Conv2d, MaxPool2d, pool_window, route
 from ..engine import OUTPUT, Array, is_grad_enabled
 from ..inference import folded, forward_of
@@ -45,7 +51,7 @@ def norm_relu_pool(
 ) -> Any:
     """Of each window the largest x, and what batch normalization and ReLU make of it.
 
-    Without a pooling layer: batch normalization, and ReLU in its place in memory.
+    Without a pooling layer: batch normalization and ReLU.
     """
     if norm.training and x.numel() > 0:
         before = in_training.set(functools.partial(norm_relu_pool_train, pool))
@@ -53,11 +59,7 @@ def norm_relu_pool(
             return norm(x)
         finally:
             in_training.reset(before)
-    y: Tensor = norm(x if pool is None else pool(x))
-    if y.grad_fn is not None:  # it was recorded
-        return relu(y)
-    kernels.relu(y.data, y.data)
-    return y
+    return relu(norm(x if pool is None else pool(x)))
 
 
 def norm_relu_pool_train(
@@ -122,8 +124,8 @@ def has_no_padding(relu: Module, pool: MaxPool2d) -> bool:
 
 def is_whole(norm: BatchNorm, *others: Module) -> bool:
     """Whether it has what it usually has: γ, β, and running statistics."""
-    affine, statistics = (norm.weight, norm.bias), (norm.running_mean, norm.running_var)
-    return None not in (*affine, *statistics)
+    statistics = (norm.running_mean, norm.running_var)
+    return None not in (norm.weight, norm.bias, *statistics)
 
 
 def never_decreases(norm: Any, relu: Module, pool: MaxPool2d) -> bool:
@@ -154,32 +156,28 @@ REWRITES: list[Rewrite] = [
 
 # --- the compiler ---------------------------------------------------------------------------------
 
-Group = tuple[Callable[..., Any], list[Module]]  # a function of the input and these layers
-
-
-def alone(x: Any, layer: Module) -> Any:
-    """A layer that nothing is joined to."""
-    return layer(x)
+# Layers, and the function of the input and of them that replaces them; None for one on its own.
+Group = tuple[Callable[..., Any] | None, list[Module]]
 
 
 def groups(layers: list[Module]) -> Iterator[Group]:
     """The layers in order: those that are joined with what joins them, the others one by one."""
+    while layers:
+        function, count = joined_first(layers)
+        yield function, layers[:count]
+        layers = layers[count:]
+
+
+def joined_first(layers: list[Module]) -> tuple[Callable[..., Any] | None, int]:
+    """What joins the first of the layers, and how many; None and 1, if nothing does."""
     kinds = list(map(type, layers))  # exactly these: a subclass may compute something else
-    start = 0
-    while start < len(layers):
-        function, end = alone, start + 1
-        for pattern, fits, joined in REWRITES:
-            if pattern[0] is not kinds[start]:  # nearly always: said first, for each layer asks all
-                continue
-            stop = start + len(pattern)
-            group = layers[start:stop]
-            if kinds[start:stop] != pattern or any(map(is_watched, group)):
-                continue
-            if fits(*group):
-                function, end = joined, stop
-                break
-        yield function, layers[start:end]
-        start = end
+    for pattern, fits, joined in REWRITES:
+        count = len(pattern)
+        if kinds[:count] == pattern:
+            group = layers[:count]
+            if not any(map(is_watched, group)) and fits(*group):
+                return joined, count
+    return None, 1
 
 
 def is_watched(layer: Module) -> bool:
@@ -190,8 +188,10 @@ def is_watched(layer: Module) -> bool:
 def run(layers: list[Module], input: Any) -> Any:
     """The same as `one_by_one`."""
     for function, group in groups(layers):
-        joined = isinstance(input, Tensor)
-        input = function(input, *group) if joined else one_by_one(group, input)
+        if function is None or not isinstance(input, Tensor):
+            input = one_by_one(group, input)
+        else:
+            input = function(input, *group)
     return input
 
 
