@@ -1,9 +1,14 @@
 """A replayed step: the same numbers as the step, how often that is called, and what is refused."""
 
+import copy
+import functools
+import gc
+import random
 import re
 import sys
 import threading
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -463,6 +468,432 @@ def test_labels_out_of_range_while_it_is_noted_raise_the_steps_own_error():
         assert all(type(p.data) is np.ndarray for p in ours.model.parameters())
 
 
+# --- situations in which a replay was once wrong ------------------------------------------------
+
+
+def numbers(count=8):
+    return [(tg.ones(3) * i,) for i in range(1, count + 1)]
+
+
+def test_an_argument_that_comes_to_require_a_gradient():
+    w = tg.ones(3, requires_grad=True)
+
+    @replay
+    def step(x):
+        w.grad = None
+        (x * w).sum().backward()
+
+    for (x,) in numbers():
+        step(x)
+    x = tg.ones(3, requires_grad=True)
+    step(x)
+    assert x.grad.tolist() == [1] * 3
+
+
+def test_gradients_that_only_some_parameters_keep():
+    """As in adversarial training: the gradients of the other network are not cleared."""
+    a, b = (tg.ones(3, requires_grad=True) for _ in "ab")
+
+    @replay
+    def step(x):
+        a.grad = None
+        (a * b * x).sum().backward()
+
+    for x, *_ in numbers(5):
+        b.grad = None
+        step(x)
+        assert b.grad.tolist() == x.tolist()
+    step(x)
+    assert b.grad.tolist() == (2 * x).tolist()
+    with pytest.raises(ReplayError, match="adds to gradients"):
+        step(x)
+
+
+def test_a_gradient_that_is_required_only_inside_the_step():
+    d = tg.ones(3)
+
+    @replay
+    def step(x):
+        d.grad = None
+        d.requires_grad_(True)
+        (d * x).sum().backward()
+        d.requires_grad_(False)
+
+    for x, *_ in numbers():
+        step(x)
+        assert d.grad.tolist() == x.tolist()
+
+
+def test_a_leaf_behind_a_graph_that_was_made_outside():
+    v = tg.ones(3, requires_grad=True)
+    h = v + 1
+
+    @replay
+    def step(x):
+        (h * x).sum().backward(retain_graph=True)
+
+    for x, *_ in numbers():
+        v.grad = None
+        step(x)
+        assert v.grad.tolist() == x.tolist()
+        assert type(v.grad.data) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("step", "change"),
+    [
+        (lambda x, u: (x / len(u)).tolist(), lambda u: setattr(u, "data", np.ones(6, np.float32))),
+        (lambda x, u: (x * 2 if u.requires_grad else x).tolist(), lambda u: u.requires_grad_()),
+    ],
+)
+def test_a_tensor_whose_numbers_are_not_used(step, change):
+    u = tg.ones(3)
+    replayed = replay(lambda x: step(Shown(x), u).tensor)
+    for _ in range(5):
+        replayed(tg.ones(3))
+    change(u)
+    assert replayed(tg.ones(3)).tolist() == step(tg.ones(3), u)
+
+
+class Shown:
+    """A tensor whose `tolist` gives it back: so that one function serves inside and outside."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __truediv__(self, other):
+        return Shown(self.tensor / other)
+
+    def __mul__(self, other):
+        return Shown(self.tensor * other)
+
+    def tolist(self):
+        return self
+
+
+class Helping(nn.Module):
+    def helped(self, x):
+        return x * FACTOR
+
+    def forward(self, x):
+        return self.helped(x)
+
+
+class Inheriting(Helping):
+    def forward(self, x):
+        return super().forward(x)
+
+
+class Trainer:
+    def __init__(self):
+        self.model = nn.Identity()
+        self.model.register_forward_hook(lambda *given: None)
+
+    def scaled(self, x):
+        return self.model(x) * FACTOR
+
+    def step(self, x):
+        return self.scaled(x)
+
+    __call__ = step
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Helping(),
+        Inheriting(),
+        compile(Inheriting()),
+        Trainer().step,
+        Trainer(),
+        functools.partial(lambda model, x: model(x), Helping()),
+    ],
+)
+def test_global_names_in_methods_are_looked_up_anew(step, monkeypatch):
+    replayed = replay(step)
+    for value in (1.0, 5.0):
+        monkeypatch.setattr(sys.modules[__name__], "FACTOR", value)
+        for _ in range(5):
+            assert replayed(tg.ones(1)).item() == value
+
+
+def test_a_second_hook_on_a_module_in_an_object_of_ones_own():
+    trainer = Trainer()
+    replayed = replay(trainer.step)
+    for _ in range(5):
+        replayed(tg.ones(1))
+    trainer.model.register_forward_hook(lambda module, args, output: output * 5)
+    assert replayed(tg.ones(1)).item() == 5
+
+
+def test_the_keys_of_a_dictionary_are_watched():
+    options = {"a": None}
+    replayed = replay(lambda x: x * 2 if "a" in options else x)
+    for _ in range(5):
+        replayed(tg.ones(1))
+    options.clear()
+    options["b"] = None
+    assert replayed(tg.ones(1)).item() == 1
+
+
+def test_decisions_are_made_again_with_all_their_options():
+    replayed = replay(lambda x: x * 2 if np.allclose(x.data, 6.0, atol=0.3) else x)
+    for x, *_ in numbers(4):
+        replayed(x)
+    assert replayed(tg.ones(3) * 5.8).tolist() == pytest.approx([11.6] * 3)
+
+
+def test_a_value_is_no_constant_for_being_asked_for_by_a_shape():
+    w = tg.ones(3)
+    replayed = replay(lambda x: x * tg.tensor(np.full_like(x.data, w.data)))
+    for x, *_ in numbers(4):
+        replayed(x)
+    w.data *= 7
+    assert replayed(tg.ones(3)).tolist() == [7] * 3
+
+
+def test_one_number_of_a_tensor_is_a_view_of_it():
+    @replay
+    def step(x, k):
+        y = x * 1
+        z = y[0]
+        y.mul_(k)
+        return z * 1
+
+    for i in range(7):
+        assert step(tg.tensor([float(i), 1]), tg.tensor(2.0)).item() == 2 * i
+
+
+def test_numbers_without_axes_in_place():
+    @replay
+    def step(x):
+        n = tg.zeros(())
+        n.add_(x.sum())
+        return n
+
+    for i in range(6):
+        assert step(tg.ones(3) * i).item() == 3 * i
+
+
+def test_an_argument_that_the_step_changes_under_another_name():
+    b = tg.ones(3)
+
+    def step(x):
+        b.mul_(2)
+        return x + 1
+
+    replayed = replay(step)
+    for x, *_ in numbers(5):
+        replayed(x)
+    b.data[...] = 1
+    assert replayed(b).tolist() == [3] * 3
+    fresh = replay(step)
+    fresh(b)
+    with pytest.raises(ReplayError, match="shares memory"):
+        fresh(b)
+
+
+def test_an_argument_that_does_not_lie_densely():
+    step = replay(lambda x: x + 1)
+    x = tg.ones(3)
+    x.data = np.ones(9, np.float32)[::3]
+    step(x)
+    with pytest.raises(ReplayError, match="densely"):
+        step(x)
+
+
+def test_the_same_argument_twice():
+    """Their product is another call of BLAS's, which rounds in another way."""
+    count = Counter()
+
+    def step(x, y):
+        count.number += 1
+        return x @ y.T
+
+    replayed = replay(step)
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        x, y = (tg.tensor(rng.standard_normal((30, 40), np.float32)) for _ in "xy")
+        for pair in ((x, y), (x, x), (x, x.detach())):
+            assert_same_bits([replayed(*pair).numpy()], [(pair[0] @ pair[1].T).numpy()])
+    assert count.number == 2 * CALLS
+
+
+def test_results_that_are_no_tensors_are_compared_too():
+    options = Counter()
+
+    def step(x):
+        options.number += 1
+        return x, options.number
+
+    replayed = replay(step)
+    for _ in "12":
+        replayed(tg.ones(1))
+    with pytest.raises(ReplayError, match="other numbers"):
+        replayed(tg.ones(1))
+
+
+def test_results_are_copies_in_every_call():
+    b = tg.zeros(1)
+
+    @replay
+    def step(x):
+        b.add_(x)
+        return b
+
+    kept = [step(tg.ones(1)) for _ in range(6)]
+    assert [k.item() for k in kept] == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_error_that_the_step_catches_is_raised_all_the_same():
+    @replay
+    def step(x):
+        try:
+            return x * 2 if x.sum().item() > 15 else x
+        except RuntimeError:
+            return x
+
+    step(tg.ones(1))
+    with pytest.raises(ReplayError, match="by item"):
+        step(tg.ones(1))
+
+
+def test_zero_and_minus_zero_are_not_the_same_argument():
+    replayed = replay(lambda x, value: x * value)
+    for value in [0.0, -0.0] * 5:
+        assert np.signbit(replayed(tg.ones(1), value).data[0]) == np.signbit(value)
+
+
+def test_an_error_in_a_replay_leaves_no_gradient_of_an_earlier_step():
+    w = tg.ones(3, requires_grad=True)
+
+    @replay
+    def step(x, i):
+        w.grad = None
+        (w[i] * x).sum().backward()
+
+    for x, *_ in numbers(5):
+        step(x, tg.tensor([0, 1, 2]))
+    with pytest.raises(IndexError):
+        step(x, tg.tensor([0, 1, 9]))
+    assert w.grad is None
+    step(x, tg.tensor([0, 0, 0]))
+    assert w.grad.tolist() == [15, 0, 0]
+
+
+def test_layers_that_are_frozen_between_two_calls():
+    model = nn.Sequential(*[nn.Linear(4, 4) for _ in range(6)])
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+    @replay
+    def step(x):
+        optimizer.zero_grad()
+        loss = model(x).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(4):
+        step(tg.ones(2, 4))
+        for p in model[:5].parameters():
+            p.requires_grad_(False)
+        for _ in range(4):
+            step(tg.ones(2, 4))
+        for p in model.parameters():
+            p.requires_grad_(True)
+
+
+def test_evaluation_beside_a_training_is_replayed():
+    model, count = nn.Linear(3, 1), Counter()
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+    @replay
+    def evaluate(x):
+        count.number += 1
+        return model(x).detach()
+
+    for _ in range(10):
+        optimizer.zero_grad()
+        model(tg.ones(2, 3)).sum().backward()
+        optimizer.step()
+        assert_same_bits([evaluate(tg.ones(2, 3)).numpy()], [model(tg.ones(2, 3)).detach().numpy()])
+    assert count.number <= 2 * CALLS
+
+
+def test_old_programs_are_forgotten():
+    class Own:
+        def __init__(self):
+            self.layer = nn.Dropout(0.5)
+            self.step = replay(self._step)
+
+        def _step(self, x):
+            return self.layer(x)
+
+    own, alive = Own(), []
+    for i in range(6):
+        own.layer.p = 0.1 * i
+        for _ in range(4):
+            own.step(tg.ones(2))
+        alive.append(weakref.ref(own.step.programs[next(iter(own.step.programs))]))
+    gc.collect()
+    assert [program() is None for program in alive] == [True] * 5 + [False]
+
+
+def test_what_is_noted_again_and_again_is_told():
+    replayed = replay(lambda x, scale: x * scale)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for i in range(25):
+            for _ in range(2):
+                replayed(tg.ones(1), float(i))
+    assert ["noted 20 times" in str(warning.message) for warning in caught] == [True]
+
+
+def test_a_graph_of_gradients_is_refused():
+    w = tg.ones(1, requires_grad=True)
+
+    @replay
+    def step(x):
+        w.grad = None
+        (w * w * x).sum().backward(create_graph=True)
+
+    step(tg.ones(1))
+    with pytest.raises(ReplayError, match="a gradient has a graph"):
+        step(tg.ones(1))
+
+
+def test_named_tuples_stay_what_they_are():
+    replayed = replay(lambda pair: pair.values.max(0))
+    for i in range(6):
+        found = replayed(tg.tensor([[1.0, 2 + i], [3.0, 0]]).max(1))
+        assert (found.values.item(), found.indices.item()) == (max(2 + i, 3), int(2 + i < 3))
+
+
+def test_copies_begin_anew():
+    step = replay(lambda x: x + 1)
+    for _ in range(5):
+        step(tg.ones(1))
+    copied = copy.deepcopy(step)
+    assert not copied.programs
+    assert copied(tg.ones(1)).item() == 2
+
+
+def test_a_step_inside_a_step_in_another_thread():
+    inner = replay(lambda x: x * 2)
+    inner(tg.ones(1))
+
+    @replay
+    def outer(x):
+        found = []
+        thread = threading.Thread(target=lambda: found.append(inner(tg.ones(1)).item()))
+        thread.start()
+        thread.join(10)
+        assert found == [2]
+        return x + 1
+
+    for i in range(6):
+        assert outer(tg.ones(1) * i).item() == i + 1
+
+
 # --- what is kept -------------------------------------------------------------------------------
 
 
@@ -482,6 +913,7 @@ def test_results_that_are_kept_stay_what_they_are():
         lambda p: p.grad[0],
         lambda p: p.grad.detach().data[1:],
         lambda p: p.grad.T,
+        lambda p: memoryview(p.grad.numpy()),
     ],
 )
 def test_gradients_that_are_kept_stay_what_they_are(keep):
@@ -611,6 +1043,20 @@ REFUSED = {
     "a plain average of statistics": (lambda x: AVERAGE(x).detach(), "by item"),
     "a decision by statistics": (deciding, "numbers that it changes itself"),
     "a decision by chance": (deciding_by_chance, "numbers that it changes itself"),
+    "an array of a tensor": (lambda x: x * 2 if np.asarray(x).max() > 9 else x, "np.asarray"),
+    "text": (lambda x: (f"{x.data.sum():.1f}", x)[1], r"by format\(\)"),
+    "bytes": (lambda x: (x.data.tobytes(), x)[1], r"by tobytes\(\)"),
+    "a search": (lambda x: x if x.data[0].searchsorted(9) else x * 2, "searchsorted cannot"),
+    "a sort": (lambda x: ((x * 2).data.sort(), x)[1], "sort cannot"),
+    "a change without a copy": (
+        lambda x: tg.tensor(np.nan_to_num((x * 2).data, copy=False)),
+        "nan_to_num cannot",
+    ),
+    "repeated": (lambda x: tg.tensor(x.data[0].repeat(2)), "repeat cannot"),
+    "random numbers of Python's": (
+        lambda x: x * 2 if random.random() < 2 else x,
+        "draws random numbers of Python's or NumPy's own",
+    ),
     "a seed": (lambda x: (tg.manual_seed(0), x + tg.randn(3))[1], "other numbers"),
 }
 

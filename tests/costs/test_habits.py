@@ -190,10 +190,7 @@ def test_no_file_mentions_the_machine_it_was_written_on():
 
 # --- nothing is left over -------------------------------------------------------------------------
 
-TOLD_ONLY = {
-    "replay",
-    "six_equations",
-}  # for readers and tests: the gradient as the paper prints it
+TOLD_ONLY = {"six_equations"}  # for readers and tests: the gradient as the paper prints it
 
 
 def defined_and_used(texts):

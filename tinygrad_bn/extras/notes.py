@@ -15,13 +15,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from ..kernels.forks import held_across_forks
 from ..kernels.layout import Array
-from ..tensor import generator
+from ..tensor import Tensor, generator
 
 Function = Callable[..., Any]
 
@@ -100,13 +100,13 @@ def same_place(a: Any, b: Any) -> bool:
 
 # --- what is done again ---------------------------------------------------------------------------
 
-# Functions of NumPy and methods of its arrays, by name. Those that change their first argument:
-WRITERS = {"__setitem__", "at", "copyto", "fill"}
-# that read numbers out, for the program to decide by, or for good;
-DECIDERS = {"__bool__", "allclose", "array_equal", "count_nonzero"}
-READERS = {"__float__", "__index__", "__int__", "item", "tolist"}
-# that take a place for their result; whose result is a copy of an array;
-UFUNCS = {"__call__", "accumulate", "reduce"}
+# Functions of NumPy and methods of its arrays, by name. What is not named is refused, unless its
+# result is a view of an argument, which needs no note.
+WRITERS = {"__setitem__", "at", "copyto", "fill"}  # change their first argument
+DECIDERS = {"__bool__", "allclose", "array_equal", "count_nonzero"}  # are there to decide by
+READERS = {"__float__", "__format__", "__index__", "__int__", "item", "tobytes", "tolist"}
+UFUNCS = {"__call__", "accumulate", "reduce"}  # take a place for their result
+# Their result is a copy of their first argument, or that itself:
 COPIES = {
     "array",
     "asarray",
@@ -117,9 +117,8 @@ COPIES = {
     "ravel",
     "reshape",
 }
-# and others, whose results are arrays of a size that no number decides. The rest is refused.
-OTHERS = {
-    "__getitem__",
+# Their results are new arrays, of a size that no number decides:
+MAKERS = {
     "arange",
     "argmax",
     "argmin",
@@ -139,7 +138,6 @@ OTHERS = {
     "ones_like",
     "outer",
     "pad",
-    "repeat",
     "round",
     "stack",
     "take",
@@ -147,8 +145,11 @@ OTHERS = {
     "zeros",
     "zeros_like",
 }
-# The methods among them, but for `clip`, which ends in a ufunc; and two that are to be refused.
-METHODS = WRITERS | DECIDERS | READERS | COPIES | OTHERS - {"clip"} | {"dot", "nonzero"}
+# Methods that are not to be missed, though they are refused:
+REFUSED = {"dot", "nonzero", "partition", "put", "repeat", "resize", "searchsorted", "sort"}
+# All methods that are noted, but for `clip`, which ends in a ufunc.
+METHODS = {"__getitem__"} | WRITERS | DECIDERS | READERS | COPIES | MAKERS | REFUSED
+METHODS -= {"__setitem__", "clip"}
 
 
 def copy_result(target: Array, function: Function, args: Any, options: Any) -> None:
@@ -156,14 +157,20 @@ def copy_result(target: Array, function: Function, args: Any, options: Any) -> N
     np.copyto(target, function(*args, **options))
 
 
+def with_dots(array: Array, index: Any) -> Any:
+    """array[index], where that is one number: as a view of it."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return array[(*parts, ...)]
+
+
 def put_back(array: Array) -> Call:
     """The call that makes the array again what it is now."""
     return Call(np.copyto, (array, array.copy()), {}, (array,))
 
 
-def look(function: Function, args: Any, value: Any) -> None:
+def look(function: Function, args: Any, options: Any, value: Any) -> None:
     """Look again at what the program has decided by."""
-    if function(*args) != value:
+    if function(*args, **options) != value:
         raise Differs
 
 
@@ -195,6 +202,7 @@ class Notes:
         self.refused: dict[int, str] = {}  # what must not be used at all, and why
         self.constant: set[int] = set()
         self.beginnings: dict[int, Call] = {}  # the calls that put constants back
+        self.error: ReplayError | None = None  # the first, for the step may catch it
         self.errors = np.geterr()
         self.generator = np.empty(0)  # stands for the state of the random generator
         self.know(self.generator)
@@ -205,6 +213,11 @@ class Notes:
         self.memory[id(memory)] = memory
         self.outside.add(id(memory))
         return array.view(Noted)
+
+    def refuse(self, message: str) -> NoReturn:
+        """Raise a ReplayError, and remember it."""
+        self.error = self.error or ReplayError(message)
+        raise self.error
 
     def made(self, result: Any, is_constant: bool) -> Any:
         """A Noted array around what a call has made: an array, a number, or several of them."""
@@ -223,9 +236,9 @@ class Notes:
         """As NumPy is to see it; ReplayError if nobody knows where it comes from."""
         key = key_of(array)
         if key in self.refused:
-            raise ReplayError(self.refused[key])
+            self.refuse(self.refused[key])
         if key not in self.memory:
-            raise ReplayError(
+            self.refuse(
                 f"an array is used that belongs to no tensor, {array.dtype} {array.shape}, and may "
                 "hold other numbers the next time: give it as an argument, as a tensor"
             )
@@ -237,19 +250,33 @@ class Notes:
         if name in WRITERS or options.get("out") is not None:
             return self.write(call, options)
         result = function(*call.args, **call.options)
-        arrays, is_random = call.arrays(), is_drawn(function)
         if name in DECIDERS or name in READERS:
             return self.read(call, name, result)
-        if isinstance(result, np.ndarray):
-            for array, given in zip(arrays, arrays_in((args, options)), strict=True):
-                if result is array:
-                    return given
-                if same_memory(result, array):
-                    return result.view(Noted)
-        if not arrays and not is_numbers(result):
+        if name == "__getitem__" and isinstance(result, np.generic):
+            result = with_dots(*call.args)
+        pairs = zip(arrays_in((args, options)), call.arrays(), strict=True)
+        for given, array in pairs if isinstance(result, np.ndarray) else ():
+            if same_memory(result, array):
+                if name in MAKERS:  # it has changed its argument
+                    self.refuse_function(call, name)
+                return given if result is array else result.view(Noted)  # no need to do it again
+        if not call.arrays() and not is_numbers(result):
             return result
-        is_constant = not is_random and (name.endswith("_like") or self.is_constant(arrays))
-        self.check(call, name, result, is_constant)
+        return self.new(call, name, result)
+
+    def new(self, call: Call, name: str, result: Any) -> Any:
+        """What a call has made, as a Noted array, and the note of it."""
+        arrays, is_random = call.arrays(), is_drawn(call.function)
+        values = arrays[1:] if name.endswith("_like") else arrays  # the first only gives the shape
+        is_constant = not is_random and self.is_constant(values)
+        if name == "__getitem__" and any(array.dtype == bool for array in arrays[1:]):
+            self.refuse(
+                "x[mask] has as many elements as there are True ones, which may be others the next "
+                "time: use where(mask, x, 0.0), or x * mask"
+            )
+        known = name in {"__getitem__"} | COPIES | UFUNCS | MAKERS or is_random
+        if not known or not is_numbers(result) or (isinstance(result, tuple) and not is_constant):
+            self.refuse_function(call, name)
         empty = name.startswith("empty")  # to be filled by others: nothing to do again
         noted = self.made(result, is_constant and not empty)
         if not is_constant:
@@ -257,24 +284,16 @@ class Notes:
             self.note(made._replace(changed=(*made.changed, self.generator)) if is_random else made)
         return noted
 
+    def refuse_function(self, call: Call, name: str) -> NoReturn:
+        """Refuse one that cannot be done again."""
+        self.refuse(
+            f"numpy's {getattr(call.function, '__name__', name)} cannot be replayed: call it "
+            "outside the step, and give the result as an argument"
+        )
+
     def is_constant(self, arrays: list[Array]) -> bool:
         """Whether none of them depends on anything."""
         return {key_of(array) for array in arrays} <= self.constant
-
-    def check(self, call: Call, name: str, result: Any, is_constant: bool) -> None:
-        """ReplayError for what may be of another size the next time, or is not known."""
-        masks = [array for array in call.arrays()[1:] if array.dtype == bool]
-        if name == "__getitem__" and masks:
-            raise ReplayError(
-                "x[mask] has as many elements as there are True ones, which may be others the next "
-                "time: use where(mask, x, 0.0), or x * mask"
-            )
-        known = name in COPIES | UFUNCS | OTHERS or is_drawn(call.function)
-        if not known or result is None or (isinstance(result, tuple) and not is_constant):
-            raise ReplayError(
-                f"numpy's {getattr(call.function, '__name__', name)} cannot be replayed: call it "
-                "outside the step, and give the result as an argument"
-            )
 
     def note(self, call: Call) -> None:
         """Add a call. With NumPy's settings for errors, if they are not those of the beginning."""
@@ -289,7 +308,7 @@ class Notes:
         for array in changed:
             memory = memory_of(array)
             if id(memory) in self.fixed:
-                raise ReplayError(self.fixed[id(memory)])
+                self.refuse(self.fixed[id(memory)])
             if id(memory) in self.constant:
                 self.constant.remove(id(memory))
                 self.beginnings[id(memory)] = put_back(memory)
@@ -302,11 +321,11 @@ class Notes:
         if self.is_constant(call.arrays()):
             return value
         if name in READERS:
-            raise ReplayError(
+            self.refuse(
                 f"the step reads numbers out of a tensor, by {name.strip('_')}(), which would only "
                 "happen while it is noted: return the tensor, and read it outside"
             )
-        self.note(Call(look, (call.function, call.args, value), {}))
+        self.note(Call(look, (*call[:3], value), {}))
         return value
 
 
@@ -321,7 +340,7 @@ class Nobody:
 def is_numbers(result: Any) -> bool:
     """Whether it is an array or a number of NumPy's, or a tuple of these."""
     parts = result if isinstance(result, tuple) else (result,)
-    return all(isinstance(part, np.ndarray | np.generic) for part in parts)
+    return any(isinstance(part, np.ndarray | np.generic) for part in parts)
 
 
 def is_drawn(function: Function) -> bool:
@@ -379,7 +398,7 @@ def noted_method(name: str) -> Function:
     return noted
 
 
-for method in METHODS & set(vars(np.ndarray)) - {"__setitem__"}:
+for method in METHODS & set(vars(np.ndarray)):
     setattr(Noted, method, noted_method(method))
 
 
@@ -402,29 +421,40 @@ class Door:
 
 
 one_at_a_time = held_across_forks(threading.Lock())
+to_array = Tensor.__array__
+
+
+def refused_array(x: Tensor, dtype: Any = None, copy: bool | None = None) -> Array:
+    """What `np.asarray(x)` calls: an array of NumPy's own, which nobody would watch."""
+    notes = active.get()
+    if isinstance(notes, Notes):
+        notes.refuse("np.asarray(x) of a tensor is not noted: use x.numpy(), or give it back")
+    return to_array(x, dtype, copy)
 
 
 @contextmanager
 def noting() -> Iterator[Notes]:
-    """Note all that is asked of NumPy in the block, by this thread."""
-    with one_at_a_time:
-        found = [use for original in (np, generator) for use in uses_of(original)]
-        notes = Notes()
-        token = active.set(notes)
-        try:
-            for module, name, original in found:
-                setattr(module, name, Door(original))
-            yield notes
-        finally:
-            for module, name, original in found:
-                setattr(module, name, original)
-            active.reset(token)
+    """Note all that is asked of NumPy in the block, by this thread. One block at a time."""
+    notes = Notes()
+    doors = {id(thing): Door(thing) for thing in (np, generator)}
+    token = active.set(notes)
+    try:
+        for module, name, original in list(uses_of(doors)):
+            setattr(module, name, doors[id(original)])
+        Tensor.__array__ = refused_array  # type: ignore[method-assign, assignment]
+        yield notes
+    finally:
+        active.reset(token)
+        Tensor.__array__ = to_array  # type: ignore[method-assign]
+        for module, name, original in list(uses_of(doors)):
+            setattr(module, name, original)
 
 
-def uses_of(thing: Any) -> Iterator[tuple[Any, str, Any]]:
-    """Where the package's modules have it: (module, name, thing). But for those of this folder."""
+def uses_of(things: dict[int, Any]) -> Iterator[tuple[Any, str, Any]]:
+    """Where the package's modules have them, or doors to them: (module, name, thing)."""
     for path, module in list(sys.modules.items()):
         if path.startswith("tinygrad_bn.") and not path.startswith("tinygrad_bn.extras."):
             for name, value in vars(module).items():
-                if value is thing:
-                    yield module, name, thing
+                original = value.original if isinstance(value, Door) else value
+                if id(original) in things:
+                    yield module, name, original

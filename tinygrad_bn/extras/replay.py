@@ -18,9 +18,11 @@ changed, the step is called itself, and noted anew.
 import dis
 import functools
 import operator
+import random
 import sys
 import threading
 import types
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,6 +44,7 @@ from .notes import (
     memory_of,
     nobody,
     noting,
+    one_at_a_time,
     put_back,
     same_place,
     unnoted,
@@ -56,43 +59,47 @@ class Surroundings:
     """What a function gets at by its names, and how it was: to see whether it has changed.
 
     Watched are what the names in it mean, in its closure and globally; and of what is found there,
-    the attributes of modules, the items of lists and dictionaries, and the names in functions. In
-    other objects, only the tensors and modules are.
+    the attributes of modules, the items of lists, tuples, sets and dictionaries, and the names in
+    functions and methods. Of other objects, only the tensors and modules in them are looked for:
+    that an attribute of one has changed is not noticed.
     """
 
     def __init__(self, function: Function) -> None:
         self.tensors: list[tuple[Tensor, Array, bool]] = []
         self.watched: list[tuple[Function, list[Any]]] = []
-        self.seen: dict[int, Any] = {}
+        self.seen: dict[int, Any] = {}  # by id, which is why they are kept
         self.others: list[Any] = []
-        self.visit(function, True)
+        for part in (function, *methods_of(function)):
+            self.visit(part, True)
         while self.others:
-            for part in vars(self.others.pop()).values():
+            for part in list(vars(self.others.pop()).values()):
                 self.visit(part, False)
+        self.seen.clear()
 
     def visit(self, value: Any, is_watched: bool) -> None:
-        """Remember how it is, and go on to its parts."""
+        """Remember how it is, and go on to its parts; `is_watched`: these must stay the same."""
+        if isinstance(value, Replay):
+            value = value.step
         if id(value) in self.seen:
             return
         self.seen[id(value)] = value
         if isinstance(value, Tensor):
             self.tensors.append((value, value.data, value.requires_grad))
+            self.visit(value.grad_fn, False)  # whose graph may have leaves
             return
         if isinstance(value, Module):
-            self.visit(type(value).forward, True)
+            is_watched = True
+            for method in methods_of(value):
+                self.visit(method, True)
         parts = parts_of(value)
         if parts is not None:
             now = list(parts())
-            if is_watched or isinstance(value, Module):
+            if is_watched:
                 self.watched.append((parts, now))
             for part in now:
                 self.visit(part, is_watched)
         elif hasattr(value, "__dict__") and not isinstance(value, NOT_FOLLOWED):
             self.others.append(value)
-
-    def keep(self, used: set[int]) -> None:
-        """From now on, look only at the tensors in this memory."""
-        self.tensors = [found for found in self.tensors if key_of(found[1]) in used]
 
     def is_changed(self) -> bool:
         """Whether anything is not what it was. Not its numbers: those may change."""
@@ -109,18 +116,26 @@ class Surroundings:
 NOT_FOLLOWED = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
 
 
+def methods_of(value: Any) -> list[types.FunctionType]:
+    """The functions of its classes, but for the package's own."""
+    found = [part for kind in type(value).__mro__ for part in vars(kind).values()]
+    functions = [part for part in found if isinstance(part, types.FunctionType)]
+    return [function for function in functions if not is_of_package(function)]
+
+
 def parts_of(value: Any) -> Function | None:
     """A function that gives the parts of a value, as they are at the time; None without parts."""
     if isinstance(value, Module):
-        return vars(value).values
+        model = getattr(value, "_orig_mod", None)  # of a compiled one
+        return lambda: (*vars(value).values(), model)
     if isinstance(value, dict):
-        return value.values
-    if isinstance(value, list | set):
-        return value.copy
-    if isinstance(value, tuple):
-        return lambda: value
+        return lambda: (*value, *value.values())
+    if isinstance(value, list | tuple | set):
+        return lambda: tuple(value)
+    if isinstance(value, functools.partial):
+        return lambda: (value.func, *value.args, *value.keywords.values())
     if isinstance(value, types.MethodType):
-        return lambda: (value.__self__, value.__func__)
+        return lambda: (value.__self__, *methods_of(value.__self__))
     if isinstance(value, types.FunctionType) and not is_of_package(value):
         return functools.partial(meanings, value, global_names(value.__code__))
     return None
@@ -157,13 +172,19 @@ def content(cell: types.CellType) -> Any:
         return None
 
 
+def random_states() -> list[Any]:
+    """Of the generators that are not the package's: Python's, and NumPy's old one."""
+    old = np.random.get_state()  # noqa: NPY002  # to see whether somebody has used it
+    return [random.getstate(), repr(old)]
+
+
 class State:
     """What a step may change: the numbers in tensors, gradients, random numbers."""
 
     def __init__(self, around: Surroundings) -> None:
         found = [(x, data) for x, data, _ in around.tensors if data.flags.writeable]
         self.arrays = [(x, data, data.copy()) for x, data in found]
-        self.grads = [(x, x._grad) for x, _, requires_grad in around.tensors if requires_grad]
+        self.grads = [(x, x._grad) for x, _, _ in around.tensors]
         self.random = get_rng_state()
 
     def restore(self) -> None:
@@ -277,7 +298,7 @@ class Program:
             self.note(step, args, options, before.grads)
         except ReplayError:
             before.restore()
-            step(*args, **options)  # which may be wrong in itself, and say so
+            step(*args, **options)  # again: an error of its own comes before this one
             before.restore()
             raise
         self.at_rest = self.references()
@@ -285,6 +306,7 @@ class Program:
     def note(self, step: Function, args: Any, options: Any, grads: list[Any]) -> None:
         """Call the step, and turn what it does into a program."""
         self.inputs: list[Array] = []
+        chance = random_states()
         with noting() as notes:
             try:
                 self.enter(notes)
@@ -292,6 +314,13 @@ class Program:
                 result = step(*own_args, **own_options)
             finally:
                 replaced = self.leave()
+        if notes.error is not None:  # which the step has caught
+            raise notes.error
+        if chance != random_states():
+            raise ReplayError(
+                "the step draws random numbers of Python's or NumPy's own, which would be the same "
+                "ones each time: use the package's, as randn does, or give them as arguments"
+            )
         if replaced or self.around.is_changed():
             raise ReplayError(
                 "the step changes something outside itself, such as an attribute of a module, an "
@@ -304,8 +333,8 @@ class Program:
         calls = with_beginnings(ordered(notes), notes.beginnings)
         calls += [put_back(array) for array in new if key_of(array) in notes.constant]
         changed = {key_of(array) for call in calls for array in call.changed}
-        self.around.keep({key_of(array) for call in calls for array in call.arrays()})
         self.changed = [x for x, data, _ in self.around.tensors if key_of(data) in changed]
+        self.changing = {key_of(x.data) for x in self.changed}
         seen = set(map(key_of, [*arrays_of(self.result), *new]))
         self.calls = Plan(calls, set(notes.memory) - notes.outside - notes.constant - seen).calls
 
@@ -318,9 +347,10 @@ class Program:
                     f"{data.shape}: call optimizer.step() outside, after it"
                 )
             if tensor._grad is not None:
+                notes.know(tensor._grad.data)
                 notes.refused[key_of(tensor._grad.data)] = (
                     "the step adds to gradients that were there before: clear them in it, by "
-                    "optimizer.zero_grad(), or before each call"
+                    "optimizer.zero_grad(set_to_none=True), or before each call"
                 )
             tensor.data = notes.know(data)
 
@@ -336,46 +366,57 @@ class Program:
 
     def input(self, notes: Notes) -> Function:
         """A function that makes of an argument one in memory of the program's."""
+        known: dict[int, Tensor] = {}
 
         def own(x: Tensor) -> Tensor:
-            if x.requires_grad:
-                raise ReplayError(
-                    "an argument requires a gradient, which another tensor would get: detach() it"
-                )
-            array = np.array(x.data, order="K")
-            self.inputs.append(array)
-            notes.fixed[id(array)] = "the step changes an argument in place: change a clone()"
-            return wrap(notes.know(array))
+            array = x.data
+            if id(array) not in known:  # the same one, if it is given twice
+                check_argument(x, notes)
+                copied = np.array(array, order="K")
+                notes.fixed[id(copied)] = "the step changes an argument in place: change a clone()"
+                known[id(array)] = wrap(notes.know(copied))
+            argument = known[id(array)]
+            self.inputs.append(unnoted(argument.data))
+            return argument
 
         return own
 
     def take_gradients(self, before: list[tuple[Tensor, Tensor | None]]) -> None:
-        """Which gradients the step leaves, and which it has to find.
+        """Which gradients the step leaves, and where it has to find none.
 
-        If there were some that it has not kept, it clears them; else there must never be any.
+        Where there was one, the step has cleared it, or it has nothing to do with it.
         """
         self.left = [(x, x._grad) for x, grad in before if x._grad is not grad]
-        clears = any(grad is not None for x, grad in before if x._grad is not grad)
-        self.found = [(x, grad) for x, grad in before if x._grad is grad or not clears]
+        self.without = [x for x, grad in before if grad is None]
+        for _, grad in self.left:
+            if grad is not None and grad.grad_fn is not None:
+                raise ReplayError("a gradient has a graph, by create_graph: use grad() instead")
 
     def references(self) -> list[int]:
-        """How many hold each gradient and its array, but for the parameter itself."""
+        """How many hold each gradient, its array and its memory; not counting the parameter."""
         return [
-            sys.getrefcount(grad) + sys.getrefcount(grad.data) - (x._grad is grad)
+            sys.getrefcount(grad)
+            + sys.getrefcount(grad.data)
+            + sys.getrefcount(memory_of(grad.data))
+            - (x._grad is grad)  # which may have been set to None
             for x, grad in self.left
             if grad is not None
         ]
 
-    def fits(self) -> bool:
-        """Whether all is as it was, and no gradient is kept that would be overwritten."""
+    def fits(self, tensors: list[Tensor]) -> bool:
+        """Whether all is as it was, and nobody keeps a gradient, which would be overwritten."""
         if self.around.is_changed() or self.references() != self.at_rest:
             return False
-        return all(x._grad is grad for x, grad in self.found)
+        if any(key_of(x.data) in self.changing for x in tensors):
+            return False
+        return all(x._grad is None for x in self.without)
 
     def run(self, tensors: list[Tensor]) -> Any:
         """Replay; Differs, before anything is changed, where the step would decide otherwise."""
         for place, tensor in zip(self.inputs, tensors, strict=True):
             np.copyto(place, tensor.data)
+        for x, _ in self.left:
+            x._grad = None  # so that an error leaves none that are wrong
         for call in self.calls:
             call()
         for x, grad in self.left:
@@ -396,6 +437,8 @@ def map_tensors(value: Any, function: Function) -> Any:
         return {name: map_tensors(part, function) for name, part in value.items()}
     if isinstance(value, tuple | list):
         parts = [map_tensors(part, function) for part in value]
+        if hasattr(value, "_fields"):
+            return type(value)(*parts)
         return parts if isinstance(value, list) else tuple(parts)
     return plain_value(value)
 
@@ -424,6 +467,30 @@ def owned(array: Array) -> Array:
     return plain
 
 
+def check_argument(x: Tensor, notes: Notes) -> None:
+    """ReplayError unless a copy of it can stand for it."""
+    if x.requires_grad:
+        raise ReplayError(
+            "an argument requires a gradient, which another tensor would get: detach() it"
+        )
+    if key_of(x.data) in notes.memory:
+        raise ReplayError(
+            "an argument shares memory with a tensor that the step uses: give a clone() of it"
+        )
+    if steps(np.array(x.data, order="K")) != steps(x.data):
+        raise ReplayError("an argument does not lie densely in memory: give a clone() of it")
+
+
+def steps(array: Array) -> list[int]:
+    """From one number to the next along each axis that has several."""
+    return [step for size, step in zip(array.shape, array.strides, strict=True) if size > 1]
+
+
+def numbers_of(x: Tensor) -> tuple[Any, ...]:
+    """To be compared bit for bit."""
+    return x.data.shape, x.data.dtype, x.data.tobytes()
+
+
 def own_result(x: Tensor) -> Tensor:
     """A result without its history, which must be over."""
     if x.grad_fn is not None and x.grad_fn.parents:
@@ -443,17 +510,25 @@ def kind_of(value: Any, tensors: list[Tensor]) -> Any:
     """What must be the same for the calls to be; the tensors are put into the list, in order."""
     if isinstance(value, Tensor):
         tensors.append(value)
-        return value.data.shape, value.data.dtype, value.data.strides
+        data = value.data
+        return data.shape, data.dtype, data.strides, value.requires_grad
     if isinstance(value, tuple | list):
         return tuple([kind_of(part, tensors) for part in value])
     if isinstance(value, dict):
         return tuple([(name, kind_of(part, tensors)) for name, part in value.items()])
-    return type(value), plain_value(value)
+    return repr(plain_value(value))  # which tells 1, 1.0, True and "1" apart, and 0.0 from -0.0
+
+
+def repeated(tensors: list[Tensor]) -> tuple[int, ...]:
+    """For each tensor, where its array is given first: which of them are the same."""
+    arrays = [id(x.data) for x in tensors]
+    return tuple(map(arrays.index, arrays))
 
 
 # --- from outside ---------------------------------------------------------------------------------
 
 KINDS = 8  # of arguments, for each of which a program is kept
+OFTEN = 20  # times that a step is noted make one wonder
 
 
 class Replay:
@@ -463,6 +538,7 @@ class Replay:
         self.step = step
         self.programs: dict[Any, Program | None] = {}  # by the kind of the arguments
         self.in_use = threading.Lock()
+        self.times = 0  # that it has been noted
         functools.update_wrapper(self, step, updated=())
 
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -476,17 +552,20 @@ class Replay:
         finally:
             self.in_use.release()
 
+    def __reduce__(self) -> Any:
+        """A copy begins anew."""
+        return replay, (self.step,)
+
     def next(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """What comes next for arguments of this kind."""
         tensors: list[Tensor] = []
-        kind = (recording.get(), kind_of((args, options), tensors))
+        kind = (recording.get(), kind_of((args, options), tensors), repeated(tensors))
         if kind not in self.programs:
             return self.first(kind, args, options)
-        program = self.programs[kind]
+        program = self.programs[kind] = self.programs.pop(kind)  # now the last to be forgotten
         if program is None:
-            program = self.programs[kind] = Program(self.step, args, options)
-            return map_tensors(program.result, copied)
-        if not program.fits():
+            return self.noted(kind, args, options)
+        if not program.fits(tensors):
             return self.first(kind, args, options)
         try:
             if program.is_checked:
@@ -501,8 +580,25 @@ class Replay:
         result = map_tensors(self.step(*args, **options), own_result)
         if len(self.programs) == KINDS:
             self.programs.pop(next(iter(self.programs)))
-        self.programs[kind] = None
-        return result
+        self.programs[kind] = None  # it is to be noted the next time
+        return map_tensors(result, copied)
+
+    def noted(self, kind: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """The step, noted; but the step itself, if another one is being noted at present."""
+        if not one_at_a_time.acquire(blocking=False):
+            return map_tensors(self.step(*args, **options), own_result)
+        try:
+            program = self.programs[kind] = Program(self.step, args, options)
+        finally:
+            one_at_a_time.release()
+        self.times += 1
+        if self.times == OFTEN:
+            warnings.warn(
+                f"this step has been noted {OFTEN} times, because something that it uses changes "
+                "again and again: as it is, replaying makes it slower",
+                stacklevel=4,
+            )
+        return map_tensors(program.result, copied)
 
     def compared(
         self, program: Program, tensors: list[Tensor], args: tuple[Any, ...], options: Any
@@ -513,15 +609,14 @@ class Replay:
         numbers = before.numbers()
         before.restore()
         result = map_tensors(self.step(*args, **options), own_result)
-        pairs = zip(arrays_of(replayed), arrays_of(result), strict=True)
-        alike = [a.tobytes() == b.tobytes() for a, b in pairs]
-        if not all(alike) or numbers != before.numbers():
+        alike = map_tensors(replayed, numbers_of) == map_tensors(result, numbers_of)
+        if not alike or numbers != before.numbers():
             raise ReplayError(
                 "the same calls gave other numbers than the step: it uses something that is "
                 "neither an argument nor a tensor, such as random numbers of NumPy's own"
             )
         program.is_checked = True
-        return result
+        return map_tensors(result, copied)
 
 
 def replay(step: Function) -> Replay:
