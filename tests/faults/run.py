@@ -93,6 +93,7 @@ FIRST = {
         *(f"chapters/test_08_{name}.py" for name in ("optim", "optimizer", "state")),
     ],
     "data": ["chapters/test_09_loading.py"],
+    "notes": ["chapters/test_extras_replay.py"],
 }
 
 

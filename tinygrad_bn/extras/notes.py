@@ -180,7 +180,7 @@ def with_place(call: Call, name: str, target: Array) -> Call:
         return call._replace(options=call.options | {"out": target}, changed=(target,))
     source: Any = call.args[0] if call.args else None
     if name in COPIES and isinstance(source, np.ndarray):
-        by_rows = name == "reshape" and "order" not in call.options
+        by_rows = name == "reshape" and not {"order", "F"} & {*call.args[2:], *call.options}
         place = target.reshape(source.shape) if by_rows else target
         if place.shape == source.shape:
             return Call(np.copyto, (place, source), {"casting": "unsafe"}, (target,))
@@ -250,7 +250,7 @@ class Notes:
         if name in WRITERS or options.get("out") is not None:
             return self.write(call, options)
         result = function(*call.args, **call.options)
-        if name in DECIDERS or name in READERS:
+        if name in READERS or (name in DECIDERS and not isinstance(result, np.ndarray)):
             return self.read(call, name, result)
         if name == "__getitem__" and isinstance(result, np.generic):
             result = with_dots(*call.args)
@@ -314,7 +314,8 @@ class Notes:
                 self.beginnings[id(memory)] = put_back(memory)
         self.note(call._replace(changed=changed))
         call.function(*call.args, **call.options)
-        return arrays_in(options["out"])[0] if "out" in options else None
+        given = arrays_in(options.get("out"))
+        return given[0] if len(given) == 1 else tuple(given)
 
     def read(self, call: Call, name: str, value: Any) -> Any:
         """Numbers leave NumPy: by those of constants, nothing is decided that could change."""

@@ -513,9 +513,9 @@ def kind_of(value: Any, tensors: list[Tensor]) -> Any:
         data = value.data
         return data.shape, data.dtype, data.strides, value.requires_grad
     if isinstance(value, tuple | list):
-        return tuple([kind_of(part, tensors) for part in value])
+        return type(value), tuple([kind_of(part, tensors) for part in value])
     if isinstance(value, dict):
-        return tuple([(name, kind_of(part, tensors)) for name, part in value.items()])
+        return dict, tuple([(name, kind_of(part, tensors)) for name, part in value.items()])
     return repr(plain_value(value))  # which tells 1, 1.0, True and "1" apart, and 0.0 from -0.0
 
 
