@@ -86,12 +86,16 @@ class Node:
 
     name, arguments: what was done, as "permute" and {"dims": (1, 0)}.
     shapes, dtypes: of its inputs. These four stay, so that a graph can be drawn at any time.
-    parents: the inputs. derivative: a tuple with one for each of them, or a joint one for all.
+    parents: what each input came from: the operation that made it, or a leaf, which is the input
+    itself. derivative: a tuple with one for each of them that requires a gradient, and None for the
+    others; or a joint one for all.
     used: the tensors whose values a derivative needs: (which one, tensor, its version then).
-    `release` lets go of these three.
+    output: the values of its own output y, if a derivative needs them. `release` lets go of these
+    four.
     required: whether each input required a gradient when the operation was recorded.
 
-    No derivative refers to the operation's own output y (the walk passes it in), so there is no
+    A graph of operations, not of tensors: numbers that no derivative needs are freed as soon as the
+    program lets go of them. And no derivative refers to y (the walk passes it in), so there is no
     reference cycle: a graph that is dropped is freed at once, without the garbage collector.
     """
 
@@ -99,33 +103,39 @@ class Node:
         self,
         name: str,
         arguments: dict[str, Any],
-        parents: tuple[Any, ...],
-        derivative: tuple[Derivative[Any], ...] | JointDerivative[Any],
+        inputs: Sequence[Any],
+        derivative: tuple[Derivative[Any] | None, ...] | JointDerivative[Any],
         used: Used,
+        output: Any,
         required: Sequence[bool],
     ) -> None:
         self.name = name
         self.arguments = arguments
-        self.parents = parents
+        self.parents: tuple[Any, ...] = tuple([tensor.grad_fn or tensor for tensor in inputs])
         self.derivative = derivative
         self.used = used
+        self.output = output
         self.required = required
-        self.shapes = tuple([parent.data.shape for parent in parents])
-        self.dtypes = tuple([parent.data.dtype for parent in parents])
+        self.shapes = tuple([tensor.data.shape for tensor in inputs])
+        self.dtypes = tuple([tensor.data.dtype for tensor in inputs])
         self.number = next(_creation_order)
 
-    def gradients(self, g: T, y: T, needed: Sequence[bool]) -> Sequence[T | None]:
-        """The gradient towards each input that needs one, given the output y and its gradient g."""
-        self.check_unchanged(y, needed)
+    def gradients(self, g: T, needed: Sequence[bool]) -> Sequence[T | None]:
+        """The gradient towards each input that needs one, given the gradient g of the output."""
+        self.check_unchanged(needed)
+        y = self.output
+        if y is not None and recording.get():  # to be differentiated again: y has a history too
+            y = y.detach()
+            y.grad_fn, y._requires_grad = self, True
         if not isinstance(self.derivative, tuple):
             return self.derivative(g, y, needed)
         pairs = zip(self.derivative, needed, strict=True)
-        return [derivative(g, y) if need else None for derivative, need in pairs]
+        return [derivative(g, y) if derivative and need else None for derivative, need in pairs]
 
-    def check_unchanged(self, y: Any, needed: Sequence[bool]) -> None:
+    def check_unchanged(self, needed: Sequence[bool]) -> None:
         """RuntimeError if a value that a derivative will use has been changed since."""
         for i, tensor, version in self.used:
-            changed = y if tensor is OUTPUT else tensor
+            changed = self.output if tensor is OUTPUT else tensor
             if changed.version.number != version and (i is None or needed[i]):
                 raise RuntimeError(
                     f"{self.name}: {self.role_of(tensor)}, {changed.data.dtype} "
@@ -136,14 +146,16 @@ class Node:
 
     def role_of(self, tensor: Any) -> str:
         """What a used tensor is to this operation, for the message."""
-        places = [i for i, parent in enumerate(self.parents) if parent is tensor]
-        if places:
-            return f"input {places[0]}"
-        return "its output" if tensor is OUTPUT else "a tensor that it remembers"
+        if tensor is OUTPUT:
+            return "its output"
+        source = source_of(tensor)
+        places = [i for i, parent in enumerate(self.parents) if parent is source]
+        return f"input {places[0]}" if places else "a tensor that it remembers"
 
     def release(self) -> None:
         """Let go of the inputs, and of the arrays that the derivatives keep."""
         self.parents = self.derivative = self.used = ()
+        self.output = None
 
     def __repr__(self) -> str:
         inputs = zip(self.dtypes, self.shapes, strict=True)
@@ -222,57 +234,61 @@ def no_grad() -> grad_mode:
 
 # --- the walk, step by step -----------------------------------------------------------------------
 
-Operations = list[tuple[T, Node]]  # recorded tensors, each with the node that made it
+Source = Any  # an operation, which made a tensor; or a leaf, which none has made
+Steps = list[tuple[Node, list[bool]]]  # operations, and for which of their inputs gradients are due
 
 
-def operations_behind(outputs: Sequence[T], inputs: Sequence[T]) -> Operations[T]:
-    """The recorded tensors that `outputs` were computed from, with their nodes, oldest first.
+def source_of(tensor: T) -> Source:
+    """What it came from: a gradient towards a tensor is one towards its source."""
+    return tensor.grad_fn or tensor
 
-    An operation can only use tensors that already exist, so the order of creation is a topological
-    order: no recursion, no depth limit, and each tensor once however many paths lead to it.
+
+def operations_behind(outputs: Sequence[Source], wanted: Sequence[Source]) -> list[Node]:
+    """The recorded operations by which `outputs` were computed, oldest first.
+
+    An operation can only use what already exists, so the order of creation is a topological order:
+    no recursion, no depth limit, and each operation once however many paths lead to it.
     """
-    found: dict[T, Node] = {}
+    found: set[Node] = set()
     stack = list(outputs)
     while stack:
-        tensor = stack.pop()
-        node = tensor.grad_fn
-        if node is None or tensor in found:
+        source = stack.pop()
+        if not isinstance(source, Node) or source in found:
             continue
-        if node.parents:
-            found[tensor] = node
-            stack.extend(node.parents)
-        elif tensor not in set(inputs):  # released; but what lies behind an input is not needed
+        if source.parents:
+            found.add(source)
+            stack.extend(source.parents)
+        elif source not in set(wanted):  # released; but what lies behind that is not needed
             raise RuntimeError(
-                f"an earlier backward() released the graph of {node.name!r}: "
+                f"an earlier backward() released the graph of {source.name!r}: "
                 "compute it again, or use retain_graph=True the first time"
             )
-    return sorted(found.items(), key=lambda item: item[1].number)
+    return sorted(found, key=lambda node: node.number)
 
 
-def leaves_of(outputs: Sequence[T], operations: Operations[T]) -> list[T]:
+def leaves_of(outputs: Sequence[Source], operations: Sequence[Node]) -> list[Source]:
     """The tensors that require a gradient and were not computed: where the graph begins."""
-    tensors = dict.fromkeys(outputs)  # an ordered set
-    for _, node in operations:
-        tensors.update(dict.fromkeys(node.parents))
-    return [tensor for tensor in tensors if tensor.grad_fn is None and tensor.requires_grad]
+    sources = dict.fromkeys(outputs)  # an ordered set
+    for node in operations:
+        sources.update(dict.fromkeys(node.parents))
+    leaves = [source for source in sources if not isinstance(source, Node)]
+    return [leaf for leaf in leaves if leaf.requires_grad]
 
 
-def steps_towards(
-    wanted: Sequence[T], operations: Operations[T]
-) -> list[tuple[T, Node, list[bool]]]:
-    """The operations on a path to a wanted tensor, and for each of their inputs whether it is too.
+def steps_towards(wanted: set[Source], operations: Sequence[Node]) -> Steps:
+    """The operations on a path to what is wanted, and for each of their inputs whether it is too.
 
     What leads nowhere, such as the gradient towards the images, is never computed.
     """
     on_path = set(wanted)
     steps = []
-    for tensor, node in operations:  # oldest first: all is known of the inputs when it is asked
+    for node in operations:  # oldest first: all is known of the inputs when it is asked
         needed = [parent in on_path for parent in node.parents]
         if False in node.required:
             needed = [asked and was for asked, was in zip(needed, node.required, strict=True)]
         if any(needed):
-            on_path.add(tensor)
-            steps.append((tensor, node, needed))
+            on_path.add(node)
+            steps.append((node, needed))
     return steps
 
 
@@ -288,50 +304,50 @@ def unbroadcast(g: T, shape: Shape) -> T:
     return total if total.data.shape == shape else total.reshape(shape)
 
 
-def hand_back(grads: dict[T, T], node: Node, parts: Sequence[T | None]) -> None:
+def hand_back(grads: dict[Source, T], node: Node, parts: Sequence[T | None]) -> None:
     """Add what an operation's derivative has found for its inputs to their gradients.
 
     Over all the paths from an input to the output, the chain rule sums.
     """
-    for parent, part in zip(node.parents, parts, strict=True):
+    inputs = zip(node.parents, node.shapes, node.dtypes, parts, strict=True)
+    for parent, shape, dtype, part in inputs:
         if part is None:
             continue
-        if part.data.dtype != parent.data.dtype:
-            raise RuntimeError(
-                f"{node.name}: {part.data.dtype} gradient for {parent.data.dtype} input"
-            )
-        if part.data.shape != parent.data.shape:
-            part = unbroadcast(part, parent.data.shape)
+        if part.data.dtype != dtype:
+            raise RuntimeError(f"{node.name}: {part.data.dtype} gradient for {dtype} input")
+        if part.data.shape != shape:
+            part = unbroadcast(part, shape)
         grads[parent] = grads[parent] + part if parent in grads else part
 
 
 def differentiate(
-    outputs: Sequence[T],
+    outputs: Sequence[Source],
     seeds: Sequence[T],
-    inputs: Sequence[T] | None,
+    wanted: Sequence[Source] | None,
     retain_graph: bool,
     create_graph: bool,
-) -> dict[T, T]:
-    """The walk: the gradients of Σ seed·output towards `inputs`, or towards all leaves, if None.
+) -> dict[Source, T]:
+    """The walk: the gradients of Σ seed·output towards what is wanted, or all leaves, if None.
 
-    An input that the outputs do not depend on is left out of the result.
+    What the outputs do not depend on is left out of the result.
     """
-    operations = operations_behind(outputs, inputs or ())
-    wanted = leaves_of(outputs, operations) if inputs is None else inputs
-    steps = steps_towards(wanted, operations)
+    operations = operations_behind(outputs, wanted or ())
+    if wanted is None:
+        wanted = leaves_of(outputs, operations)
+    kept = set(wanted)  # any other gradient is let go when it has been handed on
+    steps = steps_towards(kept, operations)
     del operations  # so that each array is freed as soon as the last step that needs it is done
-    grads: dict[T, T] = {}
+    grads: dict[Source, T] = {}
     for output, seed in zip(outputs, seeds, strict=True):
         grads[output] = grads[output] + seed if output in grads else seed
-    kept = set(wanted)  # any other gradient is let go when it has been handed on
     with grad_mode(create_graph):
         while steps:
-            tensor, node, needed = steps.pop()  # the newest
-            g = grads[tensor] if tensor in kept else grads.pop(tensor)
-            hand_back(grads, node, node.gradients(g, tensor, needed))
+            node, needed = steps.pop()  # the newest
+            g = grads[node] if node in kept else grads.pop(node)
+            hand_back(grads, node, node.gradients(g, needed))
             if not retain_graph:
                 node.release()
-    return {tensor: grads[tensor] for tensor in wanted if tensor in grads}
+    return {source: grads[source] for source in wanted if source in grads}
 
 
 # --- from outside ---------------------------------------------------------------------------------
@@ -368,7 +384,7 @@ def backward(output: T, gradient: T | None, retain_graph: bool, create_graph: bo
     """Add ∂(gradient · output)/∂leaf to the `.grad` of every leaf that requires one."""
     seed = seed_for(output, gradient, create_graph)
     retain = retain_graph or create_graph
-    found = differentiate([output], [seed], None, retain, create_graph)
+    found = differentiate([source_of(output)], [seed], None, retain, create_graph)
     taken = set()  # the arrays that are some leaf's .grad already
     with grad_mode(create_graph), adding_up:
         for leaf, g in found.items():
@@ -417,8 +433,10 @@ def grad(
             raise RuntimeError(f"input {i} of shape {tensor.data.shape} does not require grad")
     seeds = [seed_for(out, g, create_graph) for out, g in zip(outs, given, strict=True)]
     retain = create_graph if retain_graph is None else retain_graph
-    found = differentiate(outs, seeds, ins, retain, create_graph)
-    for i, tensor in enumerate(ins):
-        if tensor not in found and not allow_unused:
-            raise RuntimeError(f"the outputs do not depend on input {i}, shape {tensor.data.shape}")
-    return tuple(found.get(tensor) for tensor in ins)  # type: ignore[misc]
+    sources = list(map(source_of, ins))
+    found = differentiate(list(map(source_of, outs)), seeds, sources, retain, create_graph)
+    for i, source in enumerate(sources):
+        if source not in found and not allow_unused:
+            shape = ins[i].data.shape
+            raise RuntimeError(f"the outputs do not depend on input {i}, shape {shape}")
+    return tuple(map(found.get, sources))  # type: ignore[arg-type]

@@ -93,7 +93,8 @@ def record(name: str, data: Array, *inputs: Input, **arguments: Any) -> Tensor:
 
     Each is given as (tensor, derivative, the tensors whose values the derivative uses): when one of
     these is changed in place before `backward`, the gradient would be wrong, and is refused. The
-    output y is called OUTPUT among them, for it does not exist yet.
+    output y is called OUTPUT among them, for it does not exist yet; it is None for a derivative
+    that does not name it, and its numbers need not be kept.
     arguments: what else the operation was told, for those who draw or export the graph.
     """
     out = wrap(data)
@@ -101,13 +102,17 @@ def record(name: str, data: Array, *inputs: Input, **arguments: Any) -> Tensor:
         return out
     required = [given[0]._requires_grad for given in inputs]
     if any(required):
-        parents, derivatives, used = [], [], []
+        tensors, derivatives, used, output = [], [], [], None
         for i, (tensor, derivative, *uses) in enumerate(inputs):
-            parents.append(tensor)
-            derivatives.append(derivative)
-            for other in uses:
+            tensors.append(tensor)
+            derivatives.append(derivative if required[i] else None)  # nor what it would keep
+            for other in uses if required[i] else ():
                 used.append((i, other, other.version.number))
-        out.grad_fn = Node(name, arguments, tuple(parents), tuple(derivatives), used, required)
+                if other is OUTPUT:
+                    output = wrap(out.data)
+                    output.version = out.version
+        node = Node(name, arguments, tensors, tuple(derivatives), used, output, required)
+        out.grad_fn = node
         out._requires_grad = True
     return out
 
@@ -125,7 +130,8 @@ def record_joint(
     required = [tensor._requires_grad for tensor in parents]
     if any(required) and recording.get():
         by_all = [(None, tensor, tensor.version.number) for tensor in used]
-        out.grad_fn = Node(name, arguments, parents, derivative, by_all, required)
+        output = out.detach() if any(tensor is OUTPUT for tensor in used) else None
+        out.grad_fn = Node(name, arguments, parents, derivative, by_all, output, required)
         out._requires_grad = True
     return out
 
@@ -174,7 +180,8 @@ def operands(a: Tensor, b: Operand, least: DType = bool_) -> tuple[Tensor, Tenso
 
 def converted(x: Tensor, dtype: DType) -> Tensor:
     """x in another dtype; itself, if it has it. The gradient comes back in the dtype of x."""
-    if dtype is x.data.dtype:
+    before = x.data.dtype
+    if dtype is before:
         return x
     data = x.data.astype(dtype)
     if dtype.kind != "f":
@@ -182,7 +189,7 @@ def converted(x: Tensor, dtype: DType) -> Tensor:
     return record(
         "to",
         data,
-        (x, lambda g, y: converted(g, x.dtype)),
+        (x, lambda g, y: converted(g, before)),
         dtype=dtype,
     )
 
@@ -781,11 +788,11 @@ class Tensor:
     def sum(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
         """Σ x."""
         checks.flag(keepdim=keepdim)
-        axes = checks.reduced_axes(dim, self.ndim)
+        axes, shape = checks.reduced_axes(dim, self.ndim), self.data.shape
         return record(
             "sum",
             kernels.sum_over(self.data, axes, keepdim),
-            (self, lambda g, y: spread(g, self.shape, axes)),
+            (self, lambda g, y: spread(g, shape, axes)),  # not self.shape: it would keep self
             dim=axes,
             keepdim=keepdim,
         )
@@ -794,13 +801,13 @@ class Tensor:
         """Σ x / n."""
         checks.one_float_dtype("mean", input=self)
         checks.flag(keepdim=keepdim)
-        axes = checks.reduced_axes(dim, self.ndim)
+        axes, shape = checks.reduced_axes(dim, self.ndim), self.data.shape
         total = kernels.sum_over(self.data, axes, keepdim)
         n = self.numel() // max(total.size, 1)  # elements that go into one mean
         return record(
             "mean",
             total / n,
-            (self, lambda g, y: spread(g / max(n, 1), self.shape, axes)),
+            (self, lambda g, y: spread(g / max(n, 1), shape, axes)),
             dim=axes,
             keepdim=keepdim,
         )
@@ -839,7 +846,7 @@ class Tensor:
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements, row by row, in another shape; one size may be -1."""
-        sizes = checks.sizes(shape, least=-1)
+        sizes, before = checks.sizes(shape, least=-1), self.data.shape
         try:
             y = self.data.reshape(sizes)
         except ValueError:
@@ -849,7 +856,7 @@ class Tensor:
         view = record(
             "reshape",
             y,
-            (self, lambda g, y: g.reshape(self.shape)),
+            (self, lambda g, y: g.reshape(before)),
             shape=y.shape,
         )
         return sharing(view, self)
@@ -927,14 +934,14 @@ class Tensor:
 
     def __getitem__(self, index: Any) -> Tensor:
         """Indexing as in NumPy: integers, slices, None, ..., integer and boolean arrays."""
-        index = plain_index(index)
+        index, shape = plain_index(index), self.data.shape
         y = self.data[index]
         if not isinstance(y, np.ndarray):  # a copy of one number: the dots make a view of it
             y = self.data[(*index, ...)]
         view = record(
             "getitem",
             y,
-            (self, lambda g, y: scatter(g, index, self.shape)),
+            (self, lambda g, y: scatter(g, index, shape)),
             index=index,
         )
         return sharing(view, self)

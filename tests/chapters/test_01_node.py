@@ -1,13 +1,17 @@
 """[1] What a recorded operation says of itself: enough to draw a graph, whatever is released."""
 
 import dataclasses
+import gc
 import weakref
 
+import numpy as np
 import pytest
 from oracle import leaf, normal_leaf
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn
+from tinygrad_bn.autograd import gradcheck
+from tinygrad_bn.engine import Node
 from tinygrad_bn.tensor import record
 
 F = tg.nn.functional
@@ -126,10 +130,10 @@ def test_arguments_hold_no_tensor_and_no_large_array_alive():
     x = normal_leaf(1, 2, 6, 6)
     model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2))
     y = model.double()(x)
-    stack, seen = [y], 0
+    stack, seen = [y.grad_fn], 0
     while stack:
-        node = stack.pop().grad_fn
-        if node is not None:
+        node = stack.pop()
+        if isinstance(node, Node):
             seen += 1
             stack += node.parents
             assert not [v for v in values_in(node.arguments) if hasattr(v, "dtype") and v.size > 1]
@@ -168,3 +172,63 @@ def test_after_backward_a_graph_keeps_no_tensor_that_a_derivative_used():
     loss.backward()
     assert product.grad_fn is not None
     assert noticed() is None
+
+
+# --- what a graph keeps -------------------------------------------------------------------------
+
+
+def kept_after(operation, x):
+    """Whether the output of `operation` is still in memory, when only a ReLU of it is held."""
+    middle = operation(x)
+    array = weakref.ref(middle.data if middle.data.base is None else middle.data.base)
+    y = middle.relu()
+    del middle
+    gc.collect()
+    return array() is not None, y
+
+
+@pytest.mark.parametrize(
+    ("operation", "kept"),
+    [
+        (lambda x: x + 1.0, False),
+        (lambda x: F.batch_norm(x, None, None, training=True), False),
+        (lambda x: F.linear(x, tg.ones(3, 3, dtype=tg.float64)), False),
+        (lambda x: x.exp(), True),  # its own derivative needs it
+    ],
+)
+def test_numbers_that_no_derivative_needs_are_freed(operation, kept):
+    x = normal_leaf(4, 3)
+    found, y = kept_after(operation, x)
+    assert found == kept
+    assert gradcheck(lambda x: operation(x).relu(), x)
+    y.sum().backward()
+    assert x.grad is not None
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x: x.sum(1),
+        lambda x: x.mean(1),
+        lambda x: x[:, 0] * 1.0,
+        lambda x: x.float().double(),
+    ],
+)
+def test_the_input_of_an_operation_that_only_needs_its_shape_is_freed(operation):
+    x = normal_leaf(4, 3)
+    middle = x + 1.0
+    array = weakref.ref(middle.data)
+    y = operation(middle)
+    del middle
+    gc.collect()
+    assert array() is None or y.data.base is array()
+    y.sum().backward()
+    assert x.grad.shape == (4, 3)
+
+
+def test_an_output_that_its_derivative_needs_has_a_history_where_it_is_differentiated_again():
+    x = leaf([0.3, -0.2])
+    (g,) = tg.grad(x.tanh(), x, tg.ones(2, dtype=tg.float64), create_graph=True)
+    (h,) = tg.grad(g, x, tg.ones(2, dtype=tg.float64))
+    y = np.tanh([0.3, -0.2])
+    np.testing.assert_allclose(h.numpy(), -2 * y * (1 - y**2), rtol=1e-12)

@@ -12,6 +12,7 @@ from oracle import normal_leaf
 
 import tinygrad_bn as tg
 from tinygrad_bn.autograd import gradcheck, gradgradcheck
+from tinygrad_bn.engine import OUTPUT
 from tinygrad_bn.gradcheck import difference_quotients, random_weights
 from tinygrad_bn.tensor import record
 
@@ -48,7 +49,7 @@ WRONG = {
     "transposed": swapped,
     "missing one term of a product": lambda x: record("x·x", x.data**2, (x, lambda g, y: g * x)),
     "missing the sum in softmax": lambda x: record(
-        "softmax", softmax(x.data), (x, lambda g, y: g * y)
+        "softmax", softmax(x.data), (x, lambda g, y: g * y, OUTPUT)
     ),
     "missing the variance in batch norm": lambda x: record(
         "batch_norm",
@@ -83,7 +84,9 @@ def test_a_wrong_gradient_is_refused(fn):
 RIGHT = {
     "square": lambda x: record("square", x.data**2, (x, lambda g, y: g * x * 2)),
     "softmax": lambda x: record(
-        "softmax", softmax(x.data), (x, lambda g, y: y * (g - (g * y).sum(-1, keepdim=True)))
+        "softmax",
+        softmax(x.data),
+        (x, lambda g, y: y * (g - (g * y).sum(-1, keepdim=True)), OUTPUT),
     ),
     "constant sum": lambda x: x - x.mean(),
     "constant": lambda x: x * 0.0,

@@ -9,9 +9,11 @@ FAULTS = {
         "result-needs-no-grad": ("out._requires_grad = True", "pass"),
         "used-lost": ("used.append((i, other, other.version.number))", "pass"),
         "arguments-lost": (
-            "Node(name, arguments, tuple(parents), tuple(derivatives), used, required)",
-            "Node(name, {}, tuple(parents), tuple(derivatives), used, required)",
+            "Node(name, arguments, tensors, tuple(derivatives), used, output, required)",
+            "Node(name, {}, tensors, tuple(derivatives), used, output, required)",
         ),
+        "derivatives-that-nobody-needs": ("derivative if required[i] else None", "derivative"),
+        "output-of-other-changes": ("output.version = out.version", "pass"),
     },
     "record_joint": {
         "joint-recorded-without-need": (
@@ -22,8 +24,8 @@ FAULTS = {
         "joint-result-needs-no-grad": ("out._requires_grad = True", "pass"),
         "joint-used-lost": ("[(None, tensor, tensor.version.number) for tensor in used]", "[]"),
         "joint-arguments-lost": (
-            "Node(name, arguments, parents, derivative, by_all, required)",
-            "Node(name, {}, parents, derivative, by_all, required)",
+            "Node(name, arguments, parents, derivative, by_all, output, required)",
+            "Node(name, {}, parents, derivative, by_all, output, required)",
         ),
     },
     "promoted": {
@@ -53,8 +55,8 @@ FAULTS = {
         "number-beside-floats-in-its-own-dtype": ("np.array(b, dtype)", "np.array(b)", 0),
     },
     "converted": {
-        "to-always-copies": ("dtype is x.data.dtype", "False"),
-        "cast-gradient": ("converted(g, x.dtype)", "g"),
+        "to-always-copies": ("dtype is before", "False"),
+        "cast-gradient": ("converted(g, before)", "g"),
         "integers-with-history": ("dtype.kind != 'f'", "False"),
     },
     "as_tensor": {"a-tensor-is-copied": ("isinstance(value, Tensor)", "False")},
@@ -388,7 +390,7 @@ FAULTS = {
     },
     "Tensor.sum": {
         "sum-over-no-axes": ("checks.reduced_axes(dim, self.ndim)", "checks.axes(dim, self.ndim)"),
-        "sum-gradient": ("spread(g, self.shape, axes)", "spread(g, self.shape, axes) * 2"),
+        "sum-gradient": ("spread(g, shape, axes)", "spread(g, shape, axes) * 2"),
         "sum-keepdim": (
             "kernels.sum_over(self.data, axes, keepdim)",
             "kernels.sum_over(self.data, axes)",
@@ -437,7 +439,7 @@ FAULTS = {
         ),
     },
     "Tensor.reshape": {
-        "reshape-gradient": ("g.reshape(self.shape)", "g"),
+        "reshape-gradient": ("g.reshape(before)", "g"),
         "reshape-arguments": ("shape=y.shape", "shape=shape"),
         "reshape-copies": ("self.data.reshape(sizes)", "self.data.reshape(sizes).copy()"),
         "reshape-below-1": ("least=-1", "least=-9"),
