@@ -23,7 +23,7 @@ import numpy as np
 
 from . import checks, kernels
 from .engine import OUTPUT, Array, Shape
-from .kernels.window import NO_PADDING, Option, Pair, Window
+from .kernels.window import NO_PADDING, Option, Window
 from .layers import initial
 from .module import Module
 from .tensor import Input, Tensor, record, wrap
@@ -250,22 +250,22 @@ def avg_pool2d(
     checks.flag(ceil_mode=ceil_mode, count_include_pad=count_include_pad)
     channels = input.shape[1]
     window = pool_window(input.shape[2:], kernel_size, stride, padding, groups=channels)
-    counted = window.padding if count_include_pad else NO_PADDING
+    counted = np.array(window.padding if count_include_pad else NO_PADDING)
     if ceil_mode:
         window = window.rounded_up()
     checks.kernel_fits(window)
     ones = np.ones((channels, 1, *window.kernel), input.dtype)
-    vertical, horizontal = [covered(window, axis, counted[axis]) for axis in (0, 1)]
-    pixels = np.outer(vertical, horizontal).astype(input.dtype)  # in each window, (OH, OW)
+    pixels = covered(window, counted).astype(input.dtype)
     return convolution(input, wrap(ones), window) / wrap(pixels)
 
 
-def covered(window: Window, axis: int, counted: Pair) -> Array:
-    """How many of a window's pixels along an axis lie in the image, or its counted padding."""
-    (before, _), size = window.padding[axis], window.image[axis]
-    start = np.arange(window.output[axis]) * window.stride[axis] - before
-    end = np.minimum(start + window.kernel[axis], size + counted[1])
-    return end - np.maximum(start, -counted[0])
+def covered(window: Window, counted: Array) -> Array:
+    """How many pixels of the image, or of its counted padding, each window covers: (OH, OW)."""
+    size = np.add(window.image, counted.sum(1))
+    inside = np.pad(np.ones(size), np.subtract(window.padding, counted))
+    under = window.patches(inside[np.newaxis, :, :, np.newaxis])  # (1, KH, KW, OH, OW, 1)
+    pixels: Array = under.sum((0, 1, 2, 5))
+    return pixels
 
 
 def pool_window(

@@ -100,16 +100,14 @@ FAULTS = {
     "route": {"pool-second": ("collect(h, x, y, window)", "-collect(h, x, y, window)")},
     "collect": {"pool-third": ("route(g, x, y, window)", "-route(g, x, y, window)")},
     "covered": {
-        "covered-from-the-image": (
-            "np.arange(window.output[axis]) * window.stride[axis] - before",
-            "np.arange(window.output[axis]) * window.stride[axis]",
-        ),
         "covered-beyond": (
-            "np.minimum(start + window.kernel[axis], size + counted[1])",
-            "start + window.kernel[axis]",
+            "np.pad(np.ones(size), np.subtract(window.padding, counted))",
+            "np.ones(np.add(size, 9))",
         ),
-        "covered-before": ("np.maximum(start, -counted[0])", "start"),
-        "covered-without-padding": ("size + counted[1]", "size"),
+        "covered-without-padding": ("counted.sum(1)", "0"),
+        "covered-twice": ("np.subtract(window.padding, counted)", "window.padding"),
+        "covered-across": ("counted.sum(1)", "counted.sum(0)"),
+        "covered-transposed": ("(0, 1, 2, 5)", "(0, 3, 4, 5)"),
     },
     "avg_pool2d": {
         "average-of-all": ("wrap(pixels)", "math.prod(window.kernel)"),
@@ -118,7 +116,6 @@ FAULTS = {
             "window.padding",
         ),
         "average-floor": ("window.rounded_up()", "window"),
-        "average-transposed": ("np.outer(vertical, horizontal)", "np.outer(horizontal, vertical)"),
         "average": ("convolution(input, wrap(ones), window) / wrap(pixels)", "wrap(pixels)"),
         "average-over-channels": ("groups=channels", "groups=1"),
         "average-unbatched-padding": (
