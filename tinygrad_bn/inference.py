@@ -150,17 +150,14 @@ class Folded(Identity):
         return input
 
 
-def neighbours(
-    module: Module,
-    prefix: str = "",
-) -> Iterator[tuple[str, Module, Any, Module]]:
+def neighbours(model: Module) -> Iterator[tuple[str, Module, Any, Module]]:
     """(dotted name, parent, the child before it in a Sequential, child), at all depths."""
-    before = None
-    for name, child in module._submodules():
-        yield prefix + name, module, before, child
-        yield from neighbours(child, f"{prefix}{name}.")
-        if forward_of(module) is Sequential.forward:
-            before = child
+    for prefix, parent in model._walk():
+        before = None
+        for name, child in parent._submodules():
+            yield prefix + name, parent, before, child
+            if forward_of(parent) is Sequential.forward:
+                before = child
 
 
 def forward_of(module: Any) -> Any:

@@ -145,10 +145,15 @@ class Module:
         """The modules among its attributes, each once."""
         return (child for _, child in self.named_children())
 
+    def _walk(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below it, each under all of its names: "", "0.", "0.inner."."""
+        yield prefix, self
+        for name, child in self._submodules():
+            yield from child._walk(f"{prefix}{name}.")
+
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""
-        below = [module for child in self.children() for module in child.modules()]
-        return iter(dict.fromkeys([self, *below]))
+        return iter(dict.fromkeys([module for _, module in self._walk()]))
 
     def _own_tensors(self) -> Named:
         """Its parameters, then its buffers, without those of its children."""
@@ -160,19 +165,11 @@ class Module:
             if value is not None:
                 yield name, value
 
-    def _tensors(self, prefix: str = "") -> Named:
+    def _tensors(self) -> Named:
         """All parameters and buffers, at all depths; a shared one under each of its names."""
-        for name, tensor in self._own_tensors():
-            yield prefix + name, tensor
-        for name, child in self._submodules():
-            yield from child._tensors(f"{prefix}{name}.")
-
-    def _optional(self, prefix: str = "") -> Iterator[str]:
-        """The names of all tensors that a checkpoint may lack."""
-        for name in self.optional:
-            yield prefix + name
-        for name, child in self._submodules():
-            yield from child._optional(f"{prefix}{name}.")
+        for prefix, module in self._walk():
+            for name, tensor in module._own_tensors():
+                yield prefix + name, tensor
 
     def named_parameters(self) -> Named:
         """Each parameter once, under the first of its names.
@@ -209,7 +206,8 @@ class Module:
         """
         checks.saved(self, state_dict)
         own = dict(self._tensors())
-        not_missed = {*state_dict, *self._optional()}
+        optional = [prefix + name for prefix, module in self._walk() for name in module.optional]
+        not_missed = {*state_dict, *optional}
         missing = [name for name in own if name not in not_missed]
         unexpected = [name for name in state_dict if name not in own]
         arrays = {name: numbers(name, state_dict[name]) for name in own if name in state_dict}

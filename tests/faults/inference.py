@@ -96,13 +96,14 @@ FAULTS = {
         "fold-full-path": ("path.rpartition('.')[2]", "path"),
     },
     "neighbours": {
-        "fold-in-no-order": ("forward_of(module) is Sequential.forward", "True"),
+        "fold-in-no-order": ("forward_of(parent) is Sequential.forward", "True"),
         "fold-first-only": ("before = child", "pass"),
-        "fold-prefix": ("f'{prefix}{name}.'", "f'{name}.'"),
-        "fold-flat": ("neighbours(child, f'{prefix}{name}.')", "()"),
+        "fold-prefix": ("prefix + name", "name"),
+        "fold-flat": ("model._walk()", "[('', model)]"),
+        "fold-across-parents": ("before = None", "before = locals().get('before')"),
         "fold-after-subclass": (
-            "forward_of(module) is Sequential.forward",
-            "isinstance(module, Sequential)",
+            "forward_of(parent) is Sequential.forward",
+            "isinstance(parent, Sequential)",
         ),
     },
     "forward_of": {
