@@ -1,17 +1,6 @@
 """Faults of optim/lr_scheduler.py: where a schedule begins, turns and ends."""
 
 FAULTS = {
-    "step_decay": {
-        "step-off-by-one": ("t // step_size", "(t + 1) // step_size"),
-        "step-exponent": ("gamma ** (t // step_size)", "gamma * (t // step_size)"),
-        "steps-not-whole": ("t // step_size", "t / step_size"),
-    },
-    "cosine_annealing": {
-        "cosine-upside-down": ("cosine(lr, eta_min, t / T_max)", "cosine(eta_min, lr, t / T_max)"),
-        "cosine-straight": ("cosine(lr, eta_min, t / T_max)", "straight(lr, eta_min, t / T_max)"),
-        "cosine-stops": ("t / T_max", "min(t / T_max, 1)"),
-        "cosine-floor": ("cosine(lr, eta_min, t / T_max)", "cosine(lr, 0, t / T_max)"),
-    },
     "one_cycle": {
         "cycle-up-from-the-end": (
             "between(first, peak, t / top if top != 0 else 1.0)",
@@ -83,7 +72,28 @@ FAULTS = {
         "gamma-not-checked": ("checks.in_range(0, math.inf, gamma=gamma)", "pass"),
     },
     "StepLR.get_lr": {
-        "step-of-the-first-group": ("self.base_lrs", "self.base_lrs[:1] * len(self.base_lrs)")
+        "step-of-the-first-group": ("self.base_lrs", "self.base_lrs[:1] * len(self.base_lrs)"),
+        "step-off-by-one": (
+            "self.last_epoch // self.step_size",
+            "(self.last_epoch + 1) // self.step_size",
+        ),
+        "step-exponent": (
+            "self.gamma ** (self.last_epoch // self.step_size)",
+            "self.gamma * (self.last_epoch // self.step_size)",
+        ),
+        "steps-not-whole": (
+            "self.last_epoch // self.step_size",
+            "self.last_epoch / self.step_size",
+        ),
+    },
+    "CosineAnnealingLR.get_lr": {
+        "cosine-upside-down": (
+            "cosine(lr, self.eta_min, done)",
+            "cosine(self.eta_min, lr, done)",
+        ),
+        "cosine-straight": ("cosine(lr, self.eta_min, done)", "straight(lr, self.eta_min, done)"),
+        "cosine-stops": ("self.last_epoch / self.T_max", "min(self.last_epoch / self.T_max, 1)"),
+        "cosine-floor": ("cosine(lr, self.eta_min, done)", "cosine(lr, 0, done)"),
     },
     "CosineAnnealingLR.__init__": {
         "cosine-length-not-checked": ("checks.positive_integers(T_max=T_max)", "pass"),

@@ -1,7 +1,7 @@
 """[8c] Learning-rate schedules: how large a step to take, as a function of the steps taken.
 
-Each schedule is a pure function of the step t; the class of the same name sets `group["lr"]` by it
-in an optimizer's groups: when made, and by `step()` after each step.
+Each schedule is a function of the step t. Its class sets `group["lr"]` by it in an optimizer's
+groups: when made, and by `step()` after each step.
 """
 
 import copy
@@ -14,17 +14,7 @@ from .optimizer import Group, Optimizer
 
 __all__ = ["CosineAnnealingLR", "LRScheduler", "OneCycleLR", "StepLR"]
 
-# --- the schedules --------------------------------------------------------------------------------
-
-
-def step_decay(t: int, lr: float, step_size: int, gamma: float) -> float:
-    """lr · γ^⌊t / step_size⌋."""
-    return lr * gamma ** (t // step_size)
-
-
-def cosine_annealing(t: int, lr: float, T_max: int, eta_min: float) -> float:
-    """From lr at t = 0 down to eta_min at T_max, along half a cosine."""
-    return cosine(lr, eta_min, t / T_max)
+# --- the curves --------------------------------------------------------------------------------
 
 
 def one_cycle(
@@ -121,7 +111,7 @@ class LRScheduler:
 
 
 class StepLR(LRScheduler):
-    """Multiply the rate by gamma every step_size steps; see `step_decay`.
+    """Multiply the rate by gamma every step_size steps: lr_t = lr_0 · gamma^⌊t / step_size⌋.
 
     >>> schedule = optim.lr_scheduler.StepLR(optim.SGD([zeros(1)], lr=1.0), step_size=1, gamma=0.5)
     >>> schedule.step(); schedule.get_last_lr()
@@ -137,7 +127,8 @@ class StepLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """The rates of this step."""
-        return [step_decay(self.last_epoch, lr, self.step_size, self.gamma) for lr in self.base_lrs]
+        decay = self.gamma ** (self.last_epoch // self.step_size)
+        return [lr * decay for lr in self.base_lrs]
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -157,8 +148,8 @@ class CosineAnnealingLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """The rates of this step."""
-        t = self.last_epoch
-        return [cosine_annealing(t, lr, self.T_max, self.eta_min) for lr in self.base_lrs]
+        done = self.last_epoch / self.T_max
+        return [cosine(lr, self.eta_min, done) for lr in self.base_lrs]
 
 
 class OneCycleLR(LRScheduler):
