@@ -2,7 +2,10 @@
 
 FAULTS = {
     "pixel_statistics": {
-        "some-images-only": ("in images", "in images[1:]"),
+        "some-images-only": (
+            "counts += np.bincount(image.reshape(-1), minlength=256)",
+            "counts = np.bincount(image.reshape(-1), minlength=256)",
+        ),
         "pixels-of-256": ("np.arange(256) / 255", "np.arange(256) / 256"),
         "square-of-the-deviation": ("math.sqrt", "float"),
         "no-deviation": ("deviation or 1.0", "deviation"),
