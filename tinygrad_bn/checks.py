@@ -9,6 +9,7 @@ ValueError is for values, TypeError for types, IndexError for axes, RuntimeError
 
 import math
 import operator
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -140,16 +141,6 @@ def can_be_an_index(tensor: Given) -> None:
         )
 
 
-def is_gradient(tensor: Given, value: Given) -> None:
-    """TypeError or RuntimeError unless `tensor.grad = value` makes sense."""
-    if not hasattr(value, "grad_fn"):
-        raise TypeError(f"grad must be a Tensor or None, not {type(value).__name__}")
-    if value.data.shape != tensor.data.shape:
-        raise RuntimeError(f"a grad of shape {value.shape} for a tensor of {tensor.shape}")
-    if value.data.dtype != tensor.data.dtype:
-        raise RuntimeError(f"a grad of {value.dtype} for a tensor of {tensor.dtype}")
-
-
 def has_no_graph(tensor: Given) -> None:
     """RuntimeError if a tensor was computed from others: a copy would need copies of all these."""
     if tensor.grad_fn is not None:
@@ -216,18 +207,13 @@ def has_powers(a: Given, b: Given) -> None:
         raise ValueError("**: negative powers of integers are no integers: use .float()")
 
 
-def steps(start: Any, end: Any, step: Any, dtype: DType) -> None:
-    """TypeError or ValueError unless `arange` can go from start to end in steps."""
+def steps(start: Any, end: Any, step: Any, dtype: DType, whole: bool) -> None:
+    """TypeError or ValueError unless `arange` can go from start to end in steps, all finite."""
     if dtype == bool_:
         raise TypeError("arange: there are no steps between bools: give another dtype")
-    for name, value in (("start", start), ("end", end), ("step", step)):
-        if not isinstance(value, int | float):
-            raise TypeError(f"arange: {name} must be a number, not {value!r}")
-        if not math.isfinite(value):
-            raise ValueError(f"arange: {name} must be finite, not {value}")
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise ValueError(f"arange: {name} must fit into int64, not {value}")
-    if dtype == int64 and int(step) == 0:
+    most = np.iinfo(int64).max if whole else sys.float_info.max
+    in_range(-most, most, start=start, end=end, step=step)
+    if whole and int(step) == 0:
         raise ValueError(f"arange: steps of {step} are no steps between integers")
     if step == 0 or (end - start) * step < 0:
         raise ValueError(f"arange: steps of {step} do not lead from {start} to {end}")
@@ -331,12 +317,6 @@ def extreme(function: str, dim: Any, keepdim: Any) -> None:
         raise TypeError(f"{function} takes an axis, not a tensor: where(a > b, a, b) takes two")
     if keepdim and dim is None:
         raise TypeError(f"{function}: keepdim=True needs a dim")
-
-
-def is_basic_index(index: tuple[Any, ...]) -> bool:
-    """Whether an index has no arrays, and so names no element twice."""
-    basic = slice | int | None
-    return all(isinstance(part, basic) or part is Ellipsis for part in index)
 
 
 def condition(mask: Any) -> Array:

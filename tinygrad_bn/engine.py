@@ -22,7 +22,7 @@ import itertools
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextvars import ContextVar
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -43,31 +43,25 @@ class Version:
     number = 0
 
 
+# What the engine works on is a tensor, whose class is in chapter 3. It asks of one:
+# - data: the numbers, an array. version: of the memory that they are in.
+# - grad_fn: the node of the operation that made it; None for a leaf. requires_grad.
+# - grad: the gradient of a leaf, which `backward` leaves in _grad.
+# - `a + b`, and the methods sum, reshape, clone and detach.
+# Tensors are keys of the walk's dictionaries: they are hashed, and so told apart, by identity.
+Tensor = Any
+
+
 class Differentiable(Protocol):
-    """What the engine asks of a tensor. The class that answers is in chapter 3."""
+    """How those who call `grad` know their tensors again in what it returns."""
 
-    data: Array  # the numbers
-    version: Version  # of the memory they are in
-    _grad: Self | None  # where `backward` leaves the gradient of a leaf
-    grad_fn: "Node | None"  # the operation that made it; None for a leaf
-
-    @property
-    def grad(self) -> Self | None: ...
-    @property
-    def requires_grad(self) -> bool: ...
-    def __add__(self, other: Self, /) -> Self: ...
-    def __hash__(self) -> int: ...  # by identity: tensors are keys of the walk's dictionaries
-    def sum(self, dim: Shape, /) -> Self: ...
-    def reshape(self, shape: Shape, /) -> Self: ...
-    def clone(self) -> Self: ...
-    def detach(self) -> Self: ...
+    grad_fn: "Node | None"
 
 
 T = TypeVar("T", bound=Differentiable)
-Item = TypeVar("Item")
-Derivative = Callable[[T, T], T]  # (g, y) ↦ gᵀ·∂y/∂x, for one input x
+Derivative = Callable[[Tensor, Tensor], Tensor]  # (g, y) ↦ gᵀ·∂y/∂x, for one input x
 # (g, y, needed) ↦ the gradients towards all inputs at once; `needed` says for each whether to.
-JointDerivative = Callable[[T, T, Sequence[bool]], Sequence[T | None]]
+JointDerivative = Callable[[Tensor, Tensor, Sequence[bool]], Sequence[Tensor | None]]
 
 
 class Output:
@@ -99,8 +93,8 @@ class Node:
         self,
         name: str,
         arguments: dict[str, Any],
-        parents: tuple[Any, ...],
-        derivative: tuple[Derivative[Any], ...] | JointDerivative[Any],
+        parents: tuple[Tensor, ...],
+        derivative: tuple[Derivative, ...] | JointDerivative,
         used: Used,
         required: Sequence[bool],
     ) -> None:
@@ -114,7 +108,7 @@ class Node:
         self.dtypes = tuple([parent.data.dtype for parent in parents])
         self.number = next(_creation_order)
 
-    def gradients(self, g: T, y: T, needed: Sequence[bool]) -> Sequence[T | None]:
+    def gradients(self, g: Tensor, y: Tensor, needed: Sequence[bool]) -> Sequence[Tensor | None]:
         """The gradient towards each input that needs one, given the output y and its gradient g."""
         self.check_unchanged(y, needed)
         if not isinstance(self.derivative, tuple):
@@ -222,16 +216,16 @@ def no_grad() -> grad_mode:
 
 # --- the walk, step by step -----------------------------------------------------------------------
 
-Operations = list[tuple[T, Node]]  # recorded tensors, each with the node that made it
+Operations = list[tuple[Tensor, Node]]  # recorded tensors, each with the node that made it
 
 
-def operations_behind(outputs: Sequence[T], inputs: Sequence[T]) -> Operations[T]:
+def operations_behind(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Operations:
     """The recorded tensors that `outputs` were computed from, with their nodes, oldest first.
 
     An operation can only use tensors that already exist, so the order of creation is a topological
     order: no recursion, no depth limit, and each tensor once however many paths lead to it.
     """
-    found: dict[T, Node] = {}
+    found: dict[Tensor, Node] = {}
     stack = list(outputs)
     while stack:
         tensor = stack.pop()
@@ -249,7 +243,7 @@ def operations_behind(outputs: Sequence[T], inputs: Sequence[T]) -> Operations[T
     return sorted(found.items(), key=lambda item: item[1].number)
 
 
-def leaves_of(outputs: Sequence[T], operations: Operations[T]) -> list[T]:
+def leaves_of(outputs: Sequence[Tensor], operations: Operations) -> list[Tensor]:
     """The tensors that require a gradient and were not computed: where the graph begins."""
     tensors = dict.fromkeys(outputs)  # an ordered set
     for _, node in operations:
@@ -258,8 +252,8 @@ def leaves_of(outputs: Sequence[T], operations: Operations[T]) -> list[T]:
 
 
 def steps_towards(
-    wanted: Sequence[T], operations: Operations[T]
-) -> list[tuple[T, Node, list[bool]]]:
+    wanted: Sequence[Tensor], operations: Operations
+) -> list[tuple[Tensor, Node, list[bool]]]:
     """The operations on a path to a wanted tensor, and for each of their inputs whether it is too.
 
     What leads nowhere, such as the gradient towards the images, is never computed.
@@ -276,7 +270,7 @@ def steps_towards(
     return steps
 
 
-def unbroadcast(g: T, shape: Shape) -> T:
+def unbroadcast(g: Tensor, shape: Shape) -> Tensor:
     """The gradient towards an input of `shape` that an operation has broadcast to that of `g`.
 
     Broadcasting is the linear map x ↦ (x, …, x); its transpose adds the copies' gradients up. The
@@ -288,7 +282,7 @@ def unbroadcast(g: T, shape: Shape) -> T:
     return total if total.data.shape == shape else total.reshape(shape)
 
 
-def hand_back(grads: dict[T, T], node: Node, parts: Sequence[T | None]) -> None:
+def hand_back(grads: dict[Tensor, Tensor], node: Node, parts: Sequence[Tensor | None]) -> None:
     """Add what an operation's derivative has found for its inputs to their gradients.
 
     Over all the paths from an input to the output, the chain rule sums.
@@ -306,12 +300,12 @@ def hand_back(grads: dict[T, T], node: Node, parts: Sequence[T | None]) -> None:
 
 
 def differentiate(
-    outputs: Sequence[T],
-    seeds: Sequence[T],
-    inputs: Sequence[T] | None,
+    outputs: Sequence[Tensor],
+    seeds: Sequence[Tensor],
+    inputs: Sequence[Tensor] | None,
     retain_graph: bool,
     create_graph: bool,
-) -> dict[T, T]:
+) -> dict[Tensor, Tensor]:
     """The walk: the gradients of Σ seed·output towards `inputs`, or towards all leaves, if None.
 
     An input that the outputs do not depend on is left out of the result.
@@ -320,7 +314,7 @@ def differentiate(
     wanted = leaves_of(outputs, operations) if inputs is None else inputs
     steps = steps_towards(wanted, operations)
     del operations  # so that each array is freed as soon as the last step that needs it is done
-    grads: dict[T, T] = {}
+    grads: dict[Tensor, Tensor] = {}
     for output, seed in zip(outputs, seeds, strict=True):
         grads[output] = grads[output] + seed if output in grads else seed
     kept = set(wanted)  # any other gradient is let go when it has been handed on
@@ -339,7 +333,21 @@ def differentiate(
 adding_up = held_across_forks(threading.RLock())  # several threads may add to one leaf's gradient
 
 
-def seed_for(output: T, gradient: T | None, create_graph: bool) -> T:
+def check_gradient(gradient: Tensor, tensor: Tensor) -> None:
+    """TypeError or RuntimeError unless it is a tensor, and of the shape and dtype of the other."""
+    if not hasattr(gradient, "grad_fn"):
+        raise TypeError(f"a gradient must be a Tensor or None, not {type(gradient).__name__}")
+    if gradient.data.shape != tensor.data.shape:
+        raise RuntimeError(
+            f"a gradient of shape {gradient.data.shape} for a tensor of {tensor.data.shape}"
+        )
+    if gradient.data.dtype != tensor.data.dtype:
+        raise RuntimeError(
+            f"a gradient of {gradient.data.dtype} for a tensor of {tensor.data.dtype}"
+        )
+
+
+def seed_for(output: Tensor, gradient: Tensor | None, create_graph: bool) -> Tensor:
     """The gradient to start from: 1 for a single number, else a copy of what the caller gave."""
     if not output.requires_grad:
         raise RuntimeError(
@@ -352,19 +360,14 @@ def seed_for(output: T, gradient: T | None, create_graph: bool) -> T:
         one = output.detach()  # a tensor of the same class, which is not known here
         one.data = np.ones_like(output.data)
         return one
-    if not hasattr(gradient, "grad_fn"):
-        raise TypeError(f"a gradient must be a tensor, not {type(gradient).__name__}")
-    if gradient.data.shape != output.data.shape:
-        raise RuntimeError(
-            f"the gradient's shape is {gradient.data.shape}, the tensor's is {output.data.shape}"
-        )
-    if gradient.data.dtype != output.data.dtype:
-        raise RuntimeError(f"the gradient is {gradient.data.dtype}, the tensor {output.data.dtype}")
+    check_gradient(gradient, output)
     with grad_mode(create_graph):
         return gradient.clone()
 
 
-def backward(output: T, gradient: T | None, retain_graph: bool, create_graph: bool) -> None:
+def backward(
+    output: Tensor, gradient: Tensor | None, retain_graph: bool, create_graph: bool
+) -> None:
     """Add ∂(gradient · output)/∂leaf to the `.grad` of every leaf that requires one."""
     seed = seed_for(output, gradient, create_graph)
     retain = retain_graph or create_graph
@@ -381,9 +384,9 @@ def backward(output: T, gradient: T | None, retain_graph: bool, create_graph: bo
             leaf._grad = g  # not `leaf.grad = g`, which would check again what hand_back has
 
 
-def as_list(value: Item | Sequence[Item]) -> list[Item]:
+def as_list(value: Any) -> list[Any]:
     """One tensor, or a sequence of them, as a list."""
-    return list(value) if isinstance(value, tuple | list) else [value]  # type: ignore[list-item]
+    return list(value) if isinstance(value, tuple | list) else [value]
 
 
 def grad(
@@ -407,7 +410,7 @@ def grad(
     (tensor([2., 4.]),)
     """
     outs, ins = as_list(outputs), as_list(inputs)
-    given: list[T | None] = [None] * len(outs)
+    given: list[Tensor | None] = [None] * len(outs)
     if grad_outputs is not None:
         given = as_list(grad_outputs)
     if len(given) != len(outs):
@@ -421,4 +424,4 @@ def grad(
     for i, tensor in enumerate(ins):
         if tensor not in found and not allow_unused:
             raise RuntimeError(f"the outputs do not depend on input {i}, shape {tensor.data.shape}")
-    return tuple(found.get(tensor) for tensor in ins)  # type: ignore[misc]
+    return tuple([found.get(tensor) for tensor in ins])  # type: ignore[misc]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from types import EllipsisType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from .engine import (
     Node,
     Shape,
     Version,
+    check_gradient,
     recording,
 )
 from .engine import backward as _backward
@@ -77,14 +79,6 @@ def wrap(array: Array) -> Tensor:
     return out
 
 
-def sharing(view: Tensor, x: Tensor) -> Tensor:
-    """`view`; if it lies in the memory of x, what is changed in one of them is changed in both."""
-    owner = view.data.base  # None, if it has memory of its own: reshape may have to copy
-    if owner is x.data or (owner is not None and owner is x.data.base):
-        view.version = x.version
-    return view
-
-
 Input = tuple[Any, ...]  # (tensor, its derivative, and each tensor whose values that uses)
 
 
@@ -112,11 +106,20 @@ def record(name: str, data: Array, *inputs: Input, **arguments: Any) -> Tensor:
     return out
 
 
+def record_view(name: str, data: Array, input: Input, **arguments: Any) -> Tensor:
+    """The same where `data` may lie in the memory of x: a change in one of them is one in both."""
+    view = record(name, data, input, **arguments)
+    x, owner = input[0], data.base  # None, if it has memory of its own: reshape may have to copy
+    if owner is x.data or (owner is not None and owner is x.data.base):
+        view.version = x.version
+    return view
+
+
 def record_joint(
     name: str,
     data: Array,
     parents: tuple[Tensor, ...],
-    derivative: JointDerivative[Tensor],
+    derivative: JointDerivative,
     used: Sequence[Any],
     **arguments: Any,
 ) -> Tensor:
@@ -295,7 +298,7 @@ class Tensor:
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
-            checks.is_gradient(self, value)
+            check_gradient(value, self)
         self._grad = value
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -846,13 +849,12 @@ class Tensor:
             raise ValueError(
                 f"reshape: {sizes} does not hold the {self.numel()} elements of {self.shape}"
             ) from None
-        view = record(
+        return record_view(
             "reshape",
             y,
             (self, lambda g, y: g.reshape(self.shape)),
             shape=y.shape,
         )
-        return sharing(view, self)
 
     view = reshape  # where memory has another order, it is copied, not refused
 
@@ -860,36 +862,33 @@ class Tensor:
         """The axes in another order."""
         axes = checks.every_axis(checks.integers("dim", dims), self.ndim)
         back = np.argsort(axes).tolist()
-        view = record(
+        return record_view(
             "permute",
             self.data.transpose(axes),
             (self, lambda g, y: g.permute(back)),
             dims=axes,
         )
-        return sharing(view, self)
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Two axes exchanged."""
         i, j = checks.axis(dim0, self.ndim), checks.axis(dim1, self.ndim)
         y = self.data.swapaxes(i, j) if self.ndim else self.data[...]
-        view = record(
+        return record_view(
             "transpose",
             y,
             (self, lambda g, y: g.transpose(i, j)),
             dim0=i,
             dim1=j,
         )
-        return sharing(view, self)
 
     @property
     def T(self) -> Tensor:
         """The axes in reverse order."""
-        view = record(
+        return record_view(
             "T",
             self.data.T,
             (self, lambda g, y: g.T),
         )
-        return sharing(view, self)
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """The axes start_dim … end_dim joined into one."""
@@ -917,13 +916,12 @@ class Tensor:
             y = np.broadcast_to(self.data, sizes)
         except ValueError:
             raise ValueError(f"expand{sizes}: there is no such shape for {self.shape}") from None
-        view = record(
+        return record_view(
             "expand",
             y,
             (self, lambda g, y: g),  # the walk adds up the copies' gradients
             shape=sizes,
         )
-        return sharing(view, self)
 
     def __getitem__(self, index: Any) -> Tensor:
         """Indexing as in NumPy: integers, slices, None, ..., integer and boolean arrays."""
@@ -931,13 +929,12 @@ class Tensor:
         y = self.data[index]
         if not isinstance(y, np.ndarray):  # a copy of one number: the dots make a view of it
             y = self.data[(*index, ...)]
-        view = record(
+        return record_view(
             "getitem",
             y,
             (self, lambda g, y: scatter(g, index, self.shape)),
             index=index,
         )
-        return sharing(view, self)
 
 
 # --- the linear maps that the derivatives above are made of ---------------------------------------
@@ -967,7 +964,7 @@ def spread(g: Tensor, shape: Shape, axes: Shape) -> Tensor:
 def scatter(g: Tensor, index: tuple[Any, ...], shape: Shape) -> Tensor:
     """Zeros of `shape` with `g` added at `index`: the transpose of indexing."""
     y = np.zeros(shape, g.dtype)
-    if checks.is_basic_index(index):
+    if all(isinstance(part, slice | int | EllipsisType | None) for part in index):
         y[index] = g.data
     else:
         np.add.at(y, index, g.data)  # an index array may name an element more than once
@@ -1162,12 +1159,12 @@ def arange(
     if end is None:
         start, end = 0, start
     given = (start, end, step)  # numbers; those of NumPy's, and tensors of one element, as Python's
-    numbers = [value.item() if hasattr(value, "item") else value for value in given]
-    start, end, step = numbers
-    integers = all(isinstance(value, int) for value in numbers)
+    start, end, step = [value.item() if hasattr(value, "item") else value for value in given]
+    integers = all(isinstance(value, int) for value in (start, end, step))
     wanted = checks.supported_dtype(dtype or (int64 if integers else float32))
-    checks.steps(start, end, step, wanted)
-    if integers or wanted == int64:
+    whole = integers or wanted == int64
+    checks.steps(start, end, step, wanted, whole)
+    if whole:
         values: Array = np.arange(int(start), int(end), int(step), dtype=int64)
     else:  # not NumPy's arange: it adds up a step that was rounded beside `start`
         values = start + np.arange(math.ceil((end - start) / step)) * step

@@ -129,6 +129,11 @@ FAULTS = {
             "node.gradients(tensor, g, needed)",
         ),
     },
+    "check_gradient": {
+        "array-as-gradient": ("not hasattr(gradient, 'grad_fn')", "False"),
+        "gradient-of-another-shape": ("gradient.data.shape != tensor.data.shape", "False"),
+        "gradient-of-another-dtype": ("gradient.data.dtype != tensor.data.dtype", "False"),
+    },
     "seed_for": {
         "nothing-recorded-unnoticed": ("not output.requires_grad", "False"),
         "vector-of-one": ("output.data.size != 1", "output.data.ndim"),
@@ -138,9 +143,7 @@ FAULTS = {
             "one.data = np.ones_like(output.data)",
             "one.data[...] = 1",
         ),
-        "array-as-gradient": ("not hasattr(gradient, 'grad_fn')", "False"),
-        "gradient-of-another-shape": ("gradient.data.shape != output.data.shape", "False"),
-        "gradient-of-another-dtype": ("gradient.data.dtype != output.data.dtype", "False"),
+        "seed-of-anything": ("check_gradient(gradient, output)", "pass"),
         "seed-of-caller": ("gradient.clone()", "gradient"),
         "seed-without-history": ("grad_mode(create_graph)", "grad_mode(False)"),
         "seed-always-recorded": ("grad_mode(create_graph)", "grad_mode(True)"),
@@ -173,8 +176,8 @@ FAULTS = {
         "unused-is-an-error": ("not allow_unused", "True"),
         "unused-is-never-an-error": ("not allow_unused", "False"),
         "gradients-reversed": (
-            "tuple(found.get(tensor) for tensor in ins)",
-            "tuple(found.get(tensor) for tensor in ins[::-1])",
+            "tuple([found.get(tensor) for tensor in ins])",
+            "tuple([found.get(tensor) for tensor in ins[::-1]])",
         ),
         "given-gradients-ignored": ("given = as_list(grad_outputs)", "pass"),
         "seeds-of-the-first": (
