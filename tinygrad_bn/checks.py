@@ -473,17 +473,16 @@ def linear(input: Given, weight: Given, bias: Given) -> None:
 
 
 def images(function: str, input: Given, **others: Given) -> None:
-    """Images (N, C, H, W), of one dtype with the others."""
+    """Images (N, C, H, W), or one (C, H, W), of one dtype with the others."""
     one_float_dtype(function, input=input, **others)
-    if input.ndim != 4:
+    if input.ndim not in (3, 4):
         raise ValueError(
             f"{function}: input must be images (N, C, H, W) or (C, H, W), not {input.shape}"
         )
 
 
 def conv2d(input: Given, weight: Given, bias: Given, groups: int) -> None:
-    """Images (N, C, H, W), kernels (O, C/groups, KH, KW) and a bias (O,), of one dtype."""
-    images("conv2d", input, weight=weight, bias=bias)
+    """Images (N, C, H, W), kernels (O, C/groups, KH, KW) and a bias (O,)."""
     positive_integers(groups=groups)
     if weight.ndim != 4:
         raise ValueError(f"conv2d: kernels are (O, C/groups, KH, KW), not {weight.shape}")

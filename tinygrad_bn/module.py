@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from textwrap import indent
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -50,6 +50,18 @@ class LoadResult(NamedTuple):
 
 Hook = Callable[[Any, tuple[Any, ...], Any], Any]  # (module, arguments, output)
 Named = Iterator[tuple[str, Tensor]]  # tensors with their names
+
+
+V = TypeVar("V")
+
+
+def each_once(named: list[tuple[str, V]]) -> Iterator[tuple[str, V]]:
+    """Values with their names; what has several, under the first of them."""
+    seen = set()
+    for name, value in named:
+        if value not in seen:
+            seen.add(value)
+            yield name, value
 
 
 class RemovableHandle:
@@ -136,10 +148,7 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules among its attributes, each once, under the first of its names."""
-        first_names: dict[Module, str] = {}
-        for name, child in self._submodules():
-            first_names.setdefault(child, name)
-        return ((name, child) for child, name in first_names.items())
+        return each_once(self._submodules())
 
     def children(self) -> Iterator[Module]:
         """The modules among its attributes, each once."""
@@ -178,11 +187,8 @@ class Module:
         """
         for module in self.modules():
             warn_of_plain_lists(module)
-        first_names: dict[Tensor, str] = {}
-        for name, tensor in self._tensors():
-            if isinstance(tensor, Parameter):
-                first_names.setdefault(tensor, name)
-        return ((name, parameter) for parameter, name in first_names.items())
+        named = [(name, value) for name, value in self._tensors() if isinstance(value, Parameter)]
+        return each_once(named)
 
     def parameters(self) -> Iterator[Tensor]:
         """Each parameter once."""

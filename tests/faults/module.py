@@ -61,11 +61,13 @@ FAULTS = {
         "module-replaced-by-anything": ("(Parameter, Module)", "(Parameter,)"),
         "buffer-replaced-by-anything": ("name in self._buffers", "False"),
     },
+    "each_once": {
+        "twice": ("value not in seen", "True"),
+        "first-one-only": ("seen.add(value)", "seen.update(dict(named).values())"),
+        "by-another-name": ("(name, value)", "(named[-1][0], value)", 0),
+    },
     "Module.named_children": {
-        "child-under-its-last-name": (
-            "first_names.setdefault(child, name)",
-            "first_names.update({child: name})",
-        )
+        "shared-child-twice": ("each_once(self._submodules())", "iter(self._submodules())")
     },
     "Module._submodules": {
         "children-in-reverse": ("vars(self).items()", "reversed(vars(self).items())"),
@@ -90,15 +92,9 @@ FAULTS = {
         "own-prefix-lost": ("prefix + name", "name"),
     },
     "Module.named_parameters": {
-        "shared-parameter-twice": (
-            "((name, parameter) for parameter, name in first_names.items())",
-            "((name, tensor) for name, tensor in self._tensors() if isinstance(tensor, Parameter))",
-        ),
-        "buffers-are-parameters": ("isinstance(tensor, Parameter)", "True"),
-        "shared-parameter-forgotten": (
-            "first_names.setdefault(tensor, name)",
-            "first_names[tensor] = name",
-        ),
+        "shared-parameter-twice": ("each_once(named)", "iter(named)"),
+        "buffers-are-parameters": ("isinstance(value, Parameter)", "True"),
+        "shared-parameter-forgotten": ("each_once(named)", "each_once(named[::-1])"),
     },
     "Module.buffers": {
         "parameters-are-buffers": ("not isinstance(tensor, Parameter)", "True"),

@@ -1,18 +1,6 @@
 """Faults of optim/lr_scheduler.py: where a schedule begins, turns and ends."""
 
 FAULTS = {
-    "one_cycle": {
-        "cycle-up-from-the-end": (
-            "between(first, peak, t / top if top != 0 else 1.0)",
-            "between(final, peak, t / top if top != 0 else 1.0)",
-        ),
-        "cycle-never-down": ("t <= top", "True"),
-        "cycle-at-the-top": ("t <= top", "t < top"),
-        "cycle-top-at-0": ("top != 0", "True"),
-        "cycle-top-at-0-is-the-start": ("1.0", "0.0", 0),
-        "cycle-beyond-its-end": ("t < last", "True"),
-        "cycle-down-too-early": ("(t - top) / (last - top)", "t / last"),
-    },
     "cosine": {
         "cosine-sign": ("1 + math.cos(math.pi * done)", "1 - math.cos(math.pi * done)"),
         "cosine-whole": ("math.pi * done", "2 * math.pi * done"),
@@ -132,6 +120,16 @@ FAULTS = {
         "cycle-endless": ("self.total_steps = total_steps", "pass"),
     },
     "OneCycleLR.between": {
+        "cycle-up-from-the-end": (
+            "curve(first, peak, t / top if top != 0 else 1.0)",
+            "curve(final, peak, t / top if top != 0 else 1.0)",
+        ),
+        "cycle-never-down": ("t <= top", "True"),
+        "cycle-at-the-top": ("t <= top", "t < top"),
+        "cycle-top-at-0": ("top != 0", "True"),
+        "cycle-top-at-0-is-the-start": ("1.0", "0.0", 0),
+        "cycle-beyond-its-end": ("t < last", "True"),
+        "cycle-down-too-early": ("(t - top) / (last - top)", "t / last"),
         "cycle-top": ("self.pct_start * self.total_steps - 1", "self.pct_start * self.total_steps"),
         "cycle-end": ("self.total_steps - 1", "self.total_steps"),
         "cycle-always-cosine": ("cosine if self.anneal_strategy == 'cos' else straight", "cosine"),

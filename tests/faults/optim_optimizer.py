@@ -60,10 +60,7 @@ FAULTS = {
         ),
         "options-not-checked": ("self.check_options(group)", "pass"),
         "parameters-not-checked": ("checks.parameters(group['params'], known, Tensor)", "pass"),
-        "known-in-this-group-only": (
-            "{id(p) for other in self.param_groups for p in other['params']}",
-            "set()",
-        ),
+        "known-in-this-group-only": ("{id(p) for p in self._parameters()}", "set()"),
         "added-before-it-is-checked": (
             "self.check_options(group)",
             "self.param_groups.append(group)\nself.check_options(group)\nself.param_groups.pop()",
@@ -76,7 +73,7 @@ FAULTS = {
         )
     },
     "Optimizer.zero_grad": {
-        "first-group-zeroed": ("self.param_groups", "self.param_groups[:1]"),
+        "first-group-zeroed": ("self._parameters()", "self.param_groups[0]['params']"),
         "always-none": ("set_to_none", "True"),
     },
     "Optimizer.__repr__": {

@@ -6,7 +6,7 @@ groups: when made, and by `step()` after each step.
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from .. import checks
 from ..checks import PerGroup, State
@@ -15,25 +15,6 @@ from .optimizer import Group, Optimizer
 __all__ = ["CosineAnnealingLR", "LRScheduler", "OneCycleLR", "StepLR"]
 
 # --- the curves --------------------------------------------------------------------------------
-
-
-def one_cycle(
-    t: int,
-    values: Sequence[float],
-    top: float,
-    last: float,
-    between: Callable[..., float],
-) -> float:
-    """Through three values: the first at t = 0, the second at t = top, the third at t = last.
-
-    top: any number from −1 on; where one of the two ways is of length 0, only its end is taken.
-    """
-    first, peak, final = values
-    if t <= top:  # 1. up
-        return between(first, peak, t / top if top != 0 else 1.0)
-    if t < last:  # 2. down
-        return between(peak, final, (t - top) / (last - top))
-    return final  # 3. the step after the last one, whose rate nobody uses
 
 
 def cosine(a: float, b: float, done: float) -> float:
@@ -221,8 +202,17 @@ class OneCycleLR(LRScheduler):
         return [self.between(group, "initial_lr", "max_lr", "min_lr") for group in groups]
 
     def between(self, group: Group, *names: str) -> float:
-        """What an option of the group is now, on its way through three of the group's values."""
-        values = [group[name] for name in names]
-        top, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
+        """What an option of the group is now, on its way through three of the group's values.
+
+        The first is that of step 0, the second that of `top`, the third that of the last step.
+        """
+        values: list[float] = [group[name] for name in names]
+        first, peak, final = values
         curve = cosine if self.anneal_strategy == "cos" else straight
-        return one_cycle(self.last_epoch, values, top, last, curve)
+        t, last = self.last_epoch, self.total_steps - 1
+        top = self.pct_start * self.total_steps - 1  # any number from -1 on
+        if t <= top:  # 1. up
+            return curve(first, peak, t / top if top != 0 else 1.0)
+        if t < last:  # 2. down
+            return curve(peak, final, (t - top) / (last - top))
+        return final  # 3. the step after the last one, whose rate nobody uses

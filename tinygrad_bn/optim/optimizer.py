@@ -66,7 +66,7 @@ class Optimizer:
         params = group["params"]
         group["params"] = [params] if isinstance(params, Tensor) else list(params)
         self.check_options(group)
-        known = {id(p) for other in self.param_groups for p in other["params"]}
+        known = {id(p) for p in self._parameters()}
         checks.parameters(group["params"], known, Tensor)
         self.param_groups.append(group)
 
@@ -125,8 +125,7 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set them to zero."""
-        for group in self.param_groups:
-            clear_grads(group["params"], set_to_none)
+        clear_grads(self._parameters(), set_to_none)
 
     def __repr__(self) -> str:
         """The options of each group."""
