@@ -271,13 +271,11 @@ class BatchNorm(Module):
 
     def reset_running_stats(self) -> None:
         """As at the start: mean 0, variance 1, no batches seen; if it tracks them."""
-        if not self.track_running_stats:
-            return
-        if self.running_mean is not None and self.running_var is not None:
-            self.running_mean.zero_()
-            self.running_var.fill_(1)
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.zero_()
+        start = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
+        for name, value in start.items():
+            buffer = getattr(self, name)
+            if self.track_running_stats and buffer is not None:
+                buffer.fill_(value)
 
     def forward(self, input: Tensor) -> Tensor:
         """By the batch's statistics in training, or where there are no others; see `batch_norm`."""

@@ -29,14 +29,7 @@ State = dict[str, Any]  # by name: what is saved of an object, or a group of par
 # --- dtypes ---------------------------------------------------------------------------------------
 
 
-class Ranks(dict[DType, int]):
-    """A number for each dtype; TypeError for one that is not there, such as uint8."""
-
-    def __missing__(self, dtype: DType) -> int:
-        return self[supported_dtype(dtype)]
-
-
-RANK = Ranks({bool_: 0, int64: 1, float32: 2, float64: 3})  # two of them combined: the higher one
+SUPPORTED = [bool_, int64, float32, float64]  # two of them combined: the later one
 
 
 def supported_dtype(dtype: Any) -> DType:
@@ -45,9 +38,14 @@ def supported_dtype(dtype: Any) -> DType:
         found: DType = np.dtype(dtype)
     except TypeError:  # of NumPy, for what is no dtype at all
         found = dtype
-    if found in RANK:
+    if found in SUPPORTED:
         return found
     raise TypeError(f"dtype {found}: convert to float32, float64, int64 or bool (with .astype)")
+
+
+def rank(dtype: DType) -> int:
+    """Its place among the four; TypeError for another one, such as uint8."""
+    return SUPPORTED.index(supported_dtype(dtype))
 
 
 def holds_float64(data: Any) -> bool:

@@ -23,7 +23,7 @@ import numpy as np
 
 from . import checks, kernels
 from .engine import OUTPUT, Array, Shape
-from .kernels.window import NO_PADDING, Option, Window
+from .kernels.window import NO_PADDING, Option, Window, pair
 from .layers import initial
 from .module import Module
 from .tensor import Input, Tensor, record, wrap
@@ -135,8 +135,7 @@ class Conv2d(Module):
         self.kernel_size = window.kernel
         self.stride = window.stride
         self.dilation = window.dilation
-        (top, _), (left, _) = window.padding
-        self.padding = padding if isinstance(padding, str) else (top, left)
+        self.padding = padding if isinstance(padding, str) else pair("padding", padding, 0)
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         fan_in = math.prod(shape[1:])
         self.weight = initial(shape, fan_in)

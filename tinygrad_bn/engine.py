@@ -410,9 +410,7 @@ def grad(
     (tensor([2., 4.]),)
     """
     outs, ins = as_list(outputs), as_list(inputs)
-    given: list[Tensor | None] = [None] * len(outs)
-    if grad_outputs is not None:
-        given = as_list(grad_outputs)
+    given = [None] * len(outs) if grad_outputs is None else as_list(grad_outputs)
     if len(given) != len(outs):
         raise RuntimeError(f"{len(outs)} outputs but {len(given)} grad_outputs")
     for i, tensor in enumerate(ins):

@@ -62,7 +62,7 @@ def compare(i: int, found: Array, expected: Array, atol: float, rtol: float) -> 
 
 
 def random_weights(outputs: Tensors, seed: int) -> list[Tensor]:
-    """u: a number for each element of each output."""
+    """u: a number for each element of each output, the same for the same seed."""
     rng = np.random.default_rng(seed)
     return [wrap(rng.standard_normal(output.shape)) for output in outputs]
 
@@ -95,18 +95,17 @@ def gradcheck(
     tensors = as_list(inputs)
     checked = checked_inputs(tensors)
 
-    def outputs() -> list[Tensor]:
-        return [y for y in as_list(func(*tensors)) if y.is_floating_point()]
+    def loss() -> Tensor:
+        outputs = [y for y in as_list(func(*tensors)) if y.is_floating_point()]
+        return weighted_sum(outputs, random_weights(outputs, seed))
 
-    at_inputs = outputs()
-    weights = random_weights(at_inputs, seed)
-    total = weighted_sum(at_inputs, weights)
+    total = loss()
     exact: Sequence[Tensor | None] = [None] * len(checked)
     if total.requires_grad:
         exact = grad(total, [tensors[i] for i in checked], allow_unused=True)
     for i, g in zip(checked, exact, strict=True):
         array = tensors[i].data
-        expected = difference_quotients(lambda: weighted_sum(outputs(), weights).item(), array, eps)
+        expected = difference_quotients(lambda: loss().item(), array, eps)
         found = np.zeros(array.shape) if g is None else g.data
         compare(i, found, expected, atol, rtol)
     return True

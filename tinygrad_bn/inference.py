@@ -73,16 +73,12 @@ def watched(
 
 def in_order_of_calls(model: Module, inputs: list[Any]) -> list[BatchNorm]:
     """The layers that are called for these inputs, in the order of their first calls."""
-    called: dict[BatchNorm, None] = {}
-
-    def note(layer: Any, args: Any, output: Any) -> None:
-        called.setdefault(layer)
-
-    watched(tracking_layers(model), model, inputs, note)
-    return list(called)
+    called: list[BatchNorm] = []
+    watched(tracking_layers(model), model, inputs, lambda layer, *_: called.append(layer))
+    return list(dict.fromkeys(called))
 
 
-def average_over(layer: BatchNorm, model: Module, inputs: list[Any]) -> None:
+def average_over(layer: Any, model: Module, inputs: list[Any]) -> None:
     """Set one layer's statistics, while all the others stay as they are at inference.
 
     A layer that is frozen, which is one whose `train` leaves it in eval mode, keeps its own.
@@ -101,7 +97,7 @@ def average_over(layer: BatchNorm, model: Module, inputs: list[Any]) -> None:
     layer.reset_running_stats()
     watched([layer], model, inputs, note)
     layer.eval()
-    if found and layer.running_mean is not None and layer.running_var is not None:
+    if found:
         counts, means, variances = zip(*found, strict=True)
         layer.running_mean.copy_(np.average(means, 0, counts))
         layer.running_var.copy_(np.average(variances, 0, counts))
@@ -181,9 +177,8 @@ def why_not(before: Any, layer: BatchNorm, uses: Counter[Tensor]) -> str:
     return ""
 
 
-def folded(before: Any, layer: BatchNorm) -> tuple[Array, Array]:
+def folded(before: Any, layer: Any) -> tuple[Array, Array]:
     """Weight and bias of a Linear or Conv2d that does what both of them do: W' and b'."""
-    assert layer.running_mean is not None and layer.running_var is not None
     scale = 1 / np.sqrt(layer.running_var.data + float(layer.eps))
     if layer.weight is not None:
         scale = scale * layer.weight.data

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import checks, kernels
-from .checks import RANK, DType, bool_, float32, float64, int64
+from .checks import DType, float32, float64, int64
 from .engine import (
     OUTPUT,
     Array,
@@ -151,18 +151,17 @@ def promoted(a: Tensor, b: Operand) -> DType:
     """
     first = a.data.dtype
     if not isinstance(b, Tensor):
-        return max(first, checks.number_dtype(b), key=RANK.__getitem__)
+        return max(first, checks.number_dtype(b), key=checks.rank)
     second = b.data.dtype
     if first.kind == second.kind == "f" and (a.ndim == 0) != (b.ndim == 0):
         return second if a.ndim == 0 else first
-    return max(first, second, key=RANK.__getitem__)
+    return max(first, second, key=checks.rank)
 
 
-def operands(a: Tensor, b: Operand, least: DType = bool_) -> tuple[Tensor, Tensor]:
-    """`a` and `b` as tensors of the dtype that their operation has, `least` or a later one."""
+def operands(a: Tensor, b: Operand) -> tuple[Tensor, Tensor]:
+    """`a` and `b` as tensors of the dtype that their operation has."""
     dtype = a.data.dtype
-    alike = isinstance(b, Tensor) and b.data.dtype is dtype
-    if alike and (least is bool_ or RANK[dtype] >= RANK[least]):  # the usual case: nothing to do
+    if isinstance(b, Tensor) and b.data.dtype is dtype:  # the usual case: nothing to do
         return a, b
     if dtype.kind == "f" and type(b) in (int, float):  # the next usual case
         return a, wrap(np.array(b, dtype))
@@ -170,7 +169,7 @@ def operands(a: Tensor, b: Operand, least: DType = bool_) -> tuple[Tensor, Tenso
         b = b.item()
     elif isinstance(b, np.ndarray):
         b = Tensor(b)
-    dtype = max(promoted(a, b), least, key=RANK.__getitem__)
+    dtype = promoted(a, b)
     second = converted(b, dtype) if isinstance(b, Tensor) else wrap(np.array(b, dtype))
     return converted(a, dtype), second
 
@@ -426,7 +425,7 @@ class Tensor:
     def __getstate__(self) -> Any:
         """What `copy`, `deepcopy` and `pickle` take; RuntimeError for a result with its graph."""
         checks.has_no_graph(self)
-        state: tuple[Any, dict[str, Any]] = super().__getstate__()  # type: ignore[assignment]
+        state: Any = super().__getstate__()
         attributes, slots = state
         if self.grad is not None and self.grad.grad_fn is not None:
             slots["_grad"] = None  # a copy of the gradient would need one of its graph
@@ -618,7 +617,9 @@ class Tensor:
 
     def __truediv__(self, other: Operand) -> Tensor:
         """a / b; integers are divided as float32."""
-        a, b = operands(self, other, least=float32)
+        a, b = operands(self, other)
+        if a.data.dtype.kind != "f":
+            a, b = a * 1.0, b * 1.0
         return record(
             "div",
             combined("/", np.true_divide, a, b),
@@ -1062,7 +1063,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     checks.joinable(tensors, Tensor)
     axis = checks.axis(dim, tensors[0].ndim)
     checks.joined_shapes(tensors, axis)
-    dtype = max([t.dtype for t in tensors], key=RANK.__getitem__)
+    dtype = max([t.dtype for t in tensors], key=checks.rank)
     tensors = [t.to(dtype) for t in tensors]
     parts = []
     end = 0

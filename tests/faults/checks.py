@@ -4,7 +4,7 @@ PLACES = "min(window.output + window.image) < 1"
 
 FAULTS = {
     "supported_dtype": {
-        "any-dtype": ("found in RANK", "True"),
+        "any-dtype": ("found in SUPPORTED", "True"),
         "no-dtype-at-all": ("found = dtype", "raise"),
         "dtype-not-numpys": ("return found", "return dtype"),
     },

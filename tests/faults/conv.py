@@ -44,12 +44,12 @@ FAULTS = {
         ),
         "layer-groups": ("in_channels // groups", "in_channels"),
         "layer-padding-axes": (
-            "padding if isinstance(padding, str) else (top, left)",
-            "padding if isinstance(padding, str) else (left, top)",
+            "pair('padding', padding, 0)",
+            "pair('padding', padding, 0)[::-1]",
         ),
         "layer-same-is-fixed": (
-            "padding if isinstance(padding, str) else (top, left)",
-            "(top, left)",
+            "padding if isinstance(padding, str) else pair('padding', padding, 0)",
+            "tuple([before for before, _ in window.padding])",
         ),
         "layer-always-a-bias": (
             "initial((out_channels,), fan_in) if bias else None",

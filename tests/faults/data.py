@@ -2,13 +2,14 @@
 
 FAULTS = {
     "pixel_statistics": {
-        "some-images-only": (
-            "counts += np.bincount(image.reshape(-1), minlength=256)",
-            "counts = np.bincount(image.reshape(-1), minlength=256)",
-        ),
-        "pixels-of-256": ("np.arange(256) / 255", "np.arange(256) / 256"),
+        "some-images-only": ("np.array_split(images, 100)", "np.array_split(images, 100)[1:]"),
+        "pixels-of-256": ("images.mean() / 255", "images.mean() / 256"),
         "square-of-the-deviation": ("math.sqrt", "float"),
-        "no-deviation": ("deviation or 1.0", "deviation"),
+        "no-deviation": (
+            "math.sqrt(squares / images.size) or 1.0",
+            "math.sqrt(squares / images.size)",
+        ),
+        "not-from-the-mean": ("part / 255 - mean", "part / 255"),
     },
     "TensorDataset.__init__": {
         "any-tensors": ("checks.equal_lengths(tensors, Tensor)", "pass"),

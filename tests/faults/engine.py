@@ -179,7 +179,7 @@ FAULTS = {
             "tuple([found.get(tensor) for tensor in ins])",
             "tuple([found.get(tensor) for tensor in ins[::-1]])",
         ),
-        "given-gradients-ignored": ("given = as_list(grad_outputs)", "pass"),
+        "given-gradients-ignored": ("as_list(grad_outputs)", "[None] * len(outs)"),
         "seeds-of-the-first": (
             "seed_for(out, g, create_graph)",
             "seed_for(out, given[0], create_graph)",

@@ -39,10 +39,10 @@ FAULTS = {
             "np.zeros(array.shape) if g is None else g.data",
             "expected if g is None else g.data",
         ),
-        "new-weights": (
-            "weighted_sum(outputs(), weights)",
-            "weighted_sum(outputs(), random_weights(at_inputs, seed + 1))",
-        ),
+    },
+    "gradcheck.<locals>.loss": {
+        "integers-too": ("y.is_floating_point()", "True"),
+        "always-the-same-weights": ("random_weights(outputs, seed)", "random_weights(outputs, 0)"),
     },
     "gradgradcheck": {
         "no-weights-checked": ("weight.requires_grad = True", "pass"),

@@ -31,17 +31,16 @@ FAULTS = {
         "last-layer-only": ("layers", "layers[-1:]"),
     },
     "in_order_of_calls": {
-        "order-of-definition": ("list(called)", "tracking_layers(model)"),
+        "order-of-definition": ("list(dict.fromkeys(called))", "tracking_layers(model)"),
         "order-of-names": (
-            "list(called)",
+            "list(dict.fromkeys(called))",
             "[layer for layer in tracking_layers(model) if layer in called]",
         ),
-    },
-    "in_order_of_calls.<locals>.note": {
         "order-of-last-calls": (
-            "called.setdefault(layer)",
-            "called.pop(layer, None)\ncalled.setdefault(layer)",
+            "list(dict.fromkeys(called))",
+            "list(dict.fromkeys(called[::-1]))[::-1]",
         ),
+        "each-call": ("list(dict.fromkeys(called))", "called"),
     },
     "average_over": {
         "population-momentum": ("layer.momentum = 1.0", "pass"),
@@ -66,10 +65,7 @@ FAULTS = {
             "layer.running_var.copy_(np.average(variances, 0, counts))",
             "pass",
         ),
-        "population-of-empty-batches": (
-            "found and layer.running_mean is not None and layer.running_var is not None",
-            "True",
-        ),
+        "population-of-empty-batches": ("found", "True", 1),
     },
     "average_over.<locals>.note": {
         "population-empty-batches": ("output.numel() > 0", "True"),
