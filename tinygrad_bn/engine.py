@@ -366,12 +366,21 @@ def seed_for(output: Tensor, gradient: Tensor | None, create_graph: bool) -> Ten
 
 
 def backward(
-    output: Tensor, gradient: Tensor | None, retain_graph: bool, create_graph: bool
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool = False,
+    create_graph: bool = False,
 ) -> None:
-    """Add ∂(gradient · output)/∂leaf to the `.grad` of every leaf that requires one."""
-    seed = seed_for(output, gradient, create_graph)
+    """Add the gradient of (gradient · self) to `.grad` of every leaf that requires one.
+
+    This is a method: chapter 3 gives it to its class of tensors. gradient: of the shape of self;
+    needed unless self is a single number. The graph is released, unless `retain_graph` or
+    `create_graph` is set; with the latter, the gradients can be differentiated again. RuntimeError
+    without a graph, or if it was released before.
+    """
+    seed = seed_for(self, gradient, create_graph)
     retain = retain_graph or create_graph
-    found = differentiate([output], [seed], None, retain, create_graph)
+    found = differentiate([self], [seed], None, retain, create_graph)
     taken = set()  # the arrays that are some leaf's .grad already
     with grad_mode(create_graph), adding_up:
         for leaf, g in found.items():

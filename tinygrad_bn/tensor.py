@@ -433,19 +433,7 @@ class Tensor:
 
     # --- the graph --------------------------------------------------------------------------------
 
-    def backward(
-        self,
-        gradient: Tensor | None = None,
-        retain_graph: bool = False,
-        create_graph: bool = False,
-    ) -> None:
-        """Add the gradient of (gradient · self) to `.grad` of every leaf that requires one.
-
-        gradient: of the shape of self; needed unless self is a single number. The graph is
-        released, unless `retain_graph` or `create_graph` is set; with the latter, the gradients can
-        be differentiated again. RuntimeError without a graph, or if it was released before.
-        """
-        _backward(self, gradient, retain_graph, create_graph)
+    backward = _backward
 
     def detach(self) -> Tensor:
         """The same values, in the same memory, without their history."""

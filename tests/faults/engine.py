@@ -150,6 +150,11 @@ FAULTS = {
     },
     "backward": {
         "create-releases": ("retain_graph or create_graph", "retain_graph"),
+        "retain-forgotten": ("retain_graph or create_graph", "create_graph"),
+        "create-forgotten": (
+            "differentiate([self], [seed], None, retain, create_graph)",
+            "differentiate([self], [seed], None, retain, False)",
+        ),
         "no-accumulation": ("before + g", "g"),
         "shared-grads": ("id(g.data) in taken", "False"),
         "shared-grads-forgotten": ("taken.add(id(g.data))", "pass"),

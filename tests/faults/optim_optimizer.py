@@ -33,10 +33,14 @@ FAULTS = {
         "state-ignored": ("state[p][name] = loaded(name, value, p)", "pass"),
     },
     "with_saved_options": {
-        "loaded-options-ignored": ("result[name] = value", "pass"),
+        "loaded-options-ignored": ("group | options", "group"),
         "pytorchs-options-refused": ("value or name in group", "True"),
         "unset-options-not-loaded": ("value or name in group", "value"),
-        "loaded-into-the-group": ("dict(group)", "group"),
+        "loaded-into-the-group": ("group | options", "(group.update(options), group)[1]"),
+        "parameters-loaded": (
+            "group | options | {'params': group['params']}",
+            "group | options",
+        ),
     },
     "loaded": {
         "state-not-copied": ("numbers(name, value).astype(parameter.dtype)", "value.data"),

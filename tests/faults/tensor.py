@@ -138,16 +138,6 @@ FAULTS = {
             "kernels.tensor_text(self.data, suffixes[::-1])",
         ),
     },
-    "Tensor.backward": {
-        "retain-forgotten": (
-            "_backward(self, gradient, retain_graph, create_graph)",
-            "_backward(self, gradient, False, create_graph)",
-        ),
-        "create-forgotten": (
-            "_backward(self, gradient, retain_graph, create_graph)",
-            "_backward(self, gradient, retain_graph, False)",
-        ),
-    },
     "default_dtype": {
         "default-of-32-bits": ("int64 if dtype.kind == 'i' else dtype", "dtype"),
         "default-narrows": ("checks.holds_float64(data)", "False"),

@@ -138,12 +138,8 @@ class Optimizer:
 
 def with_saved_options(group: Group, saved: Group) -> Group:
     """A group with the options that were saved for it, and with its own parameters."""
-    result = dict(group)
-    for name, value in saved.items():
-        is_option = name != "params" and (value or name in group)
-        if is_option:
-            result[name] = value
-    return result
+    options = {name: value for name, value in saved.items() if value or name in group}
+    return group | options | {"params": group["params"]}
 
 
 def loaded(name: str, value: Any, parameter: Tensor) -> Any:
