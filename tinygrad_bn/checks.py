@@ -292,14 +292,6 @@ def sizes(given: tuple[Any, ...], least: int = 0) -> Shape:
     return found
 
 
-def expanded_shape(wanted: Shape, shape: Shape) -> Shape:
-    """`wanted`, with -1 replaced by the size that is there, if there is one."""
-    new = len(wanted) - len(shape)
-    there = (-1,) * new + shape
-    pairs = zip(wanted, there, strict=False)
-    return tuple([old if size == -1 else size for size, old in pairs])
-
-
 def axis_with_elements(function: str, tensor: Given, dim: Any) -> int | None:
     """`dim` as an axis, or None; IndexError if there is nothing on it to take the largest of."""
     place = None if dim is None else axis(dim, tensor.ndim)
@@ -334,18 +326,6 @@ def joinable(tensors: Sequence[Any], kind: type) -> None:
     for tensor in tensors:
         if not isinstance(tensor, kind):
             raise TypeError(f"only tensors can be joined, not {type(tensor).__name__}")
-
-
-def joined_shapes(tensors: Sequence[Given], axis: int) -> None:
-    """ValueError unless the shapes differ in one axis only."""
-    first = tensors[0].shape
-    if first == ():
-        raise ValueError("cat: a tensor without axes cannot be joined to others: use stack")
-    for tensor in tensors:
-        shape = list(tensor.shape)
-        shape[axis : axis + 1] = first[axis : axis + 1]
-        if tuple(shape) != first:
-            raise ValueError(f"cat: {first} and {tensor.shape} differ in more than dim {axis}")
 
 
 def equal_shapes(tensors: Sequence[Given]) -> None:

@@ -48,7 +48,7 @@ class LoadResult(NamedTuple):
     unexpected_keys: list[str]
 
 
-Hook = Callable[[Any, tuple[Any, ...], Any], Any]  # (module, arguments, output)
+Hook = Callable[..., Any]  # of (module, arguments, output)
 Named = Iterator[tuple[str, Tensor]]  # tensors with their names
 
 

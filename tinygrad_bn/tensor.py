@@ -900,7 +900,10 @@ class Tensor:
 
     def expand(self, *shape: Any) -> Tensor:
         """Repeated along axes of size 1 (and new leading ones) to `shape`; -1 keeps a size."""
-        sizes = checks.expanded_shape(checks.sizes(shape, least=-1), self.shape)
+        wanted = checks.sizes(shape, least=-1)
+        there = (-1,) * (len(wanted) - self.ndim) + self.shape
+        pairs = zip(wanted, there, strict=False)
+        sizes = tuple([old if size == -1 else size for size, old in pairs])
         try:
             y = np.broadcast_to(self.data, sizes)
         except ValueError:
@@ -1050,9 +1053,13 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """
     checks.joinable(tensors, Tensor)
     axis = checks.axis(dim, tensors[0].ndim)
-    checks.joined_shapes(tensors, axis)
     dtype = max([t.dtype for t in tensors], key=checks.rank)
     tensors = [t.to(dtype) for t in tensors]
+    try:
+        y = np.concatenate([t.data for t in tensors], axis)
+    except ValueError as error:  # NumPy knows which of the shapes does not fit, and why
+        shapes = [t.shape for t in tensors]
+        raise ValueError(f"cat: shapes {shapes} cannot be joined: {error}") from None
     parts = []
     end = 0
     for t in tensors:
@@ -1061,7 +1068,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         parts.append((t, lambda g, y, part=part: g[part]))  # its own part, not the last one
     return record(
         "cat",
-        np.concatenate([t.data for t in tensors], axis),
+        y,
         *parts,
         dim=axis,
     )

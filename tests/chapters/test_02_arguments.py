@@ -232,15 +232,15 @@ def test_negative_powers_of_integers_are_refused(torch):
 
 
 def test_what_cannot_be_joined_is_named_by_its_shapes():
-    with pytest.raises(ValueError, match=r"cat: \(2, 3\) and \(4, 4\) differ in more than dim 0"):
+    with pytest.raises(ValueError, match=r"cat: shapes \[\(2, 3\), \(4, 4\)\] .* dim.* 1.* 3 .* 4"):
         tg.cat([tg.ones(2, 3), tg.ones(4, 4)])
-    with pytest.raises(ValueError, match=r"cat: \(2, 3\) and \(3,\) differ"):
+    with pytest.raises(ValueError, match=r"cat: shapes \[\(2, 3\), \(3,\)\] .* 2 dim.* 1 dim"):
         tg.cat([tg.ones(2, 3), tg.ones(3)], 1)
     with pytest.raises(ValueError, match="at least one tensor"):
         tg.stack([])
     with pytest.raises(TypeError, match="only tensors can be joined, not ndarray"):
         tg.stack([np.ones(2)])
-    with pytest.raises(ValueError, match="without axes cannot be joined to others: use stack"):
+    with pytest.raises(ValueError, match="zero-dimensional arrays cannot be concatenated"):
         tg.cat([tg.tensor(1.0), tg.tensor(2.0)])
     for join in (tg.cat, tg.stack):
         with pytest.raises(TypeError, match="a list of tensors is needed, not one tensor"):

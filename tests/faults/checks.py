@@ -135,10 +135,6 @@ FAULTS = {
         "integers-in-a-list": ("(tuple, list)", "tuple"),
         "integers-of-any-kind": ("set(map(type, values)) <= {int}", "True"),
     },
-    "joined_shapes": {
-        "joined-as-they-are": ("tuple(shape) != first", "False"),
-        "joined-without-axes": ("first == ()", "False"),
-    },
     "extreme": {
         "extreme-of-a-tensor": ("hasattr(dim, 'grad_fn')", "False"),
         "extreme-keeps-no-dim": ("keepdim and dim is None", "False"),
@@ -193,10 +189,6 @@ FAULTS = {
     "sizes": {
         "sizes-negative": ("min(found, default=0) < least", "False"),
         "sizes-of-nothing": ("default=0", "default=-9"),
-    },
-    "expanded_shape": {
-        "expand-keeps-1": ("size == -1", "False"),
-        "expand-new-axes-last": ("(-1,) * new + shape", "shape + (-1,) * new"),
     },
     "axis_with_elements": {
         "extreme-of-nothing": (
