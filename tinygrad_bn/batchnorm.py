@@ -72,8 +72,8 @@ def batch_norm_train(
     γ, β and x share most of the work of their gradients: one joint derivative gives all three.
     """
     channels = x.shape[1]
-    gamma = wrap(np.ones(channels, x.dtype)) if weight is None else weight
-    beta = wrap(np.zeros(channels, x.dtype)) if bias is None else bias
+    gamma = ones(channels, dtype=x.dtype) if weight is None else weight
+    beta = zeros(channels, dtype=x.dtype) if bias is None else bias
     y, mean, var = kernels.batch_norm(x.data, gamma.data, beta.data, eps)
     inputs = (x, gamma, beta)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .engine import Array, Shape
+from .engine import Array, Shape, recording
 from .kernels.window import Window, is_integer
 
 float32 = np.dtype("float32")
@@ -146,14 +146,6 @@ def has_no_graph(tensor: Given) -> None:
             f"a result with its graph (grad_fn={tensor.grad_fn.name}) cannot be copied or pickled, "
             "only a leaf: use .detach() or .clone()"
         )
-
-
-def rng_state(state: Given) -> Array:
-    """A generator's state as an array; TypeError unless it is one of bytes."""
-    array = np.asarray(state)
-    if array.dtype != np.uint8:
-        raise TypeError(f"a state of the generator is uint8, not {array.dtype}")
-    return array
 
 
 # --- numbers --------------------------------------------------------------------------------------
@@ -352,9 +344,9 @@ def matmul_shapes(a: Array, b: Array) -> None:
 # --- in place -------------------------------------------------------------------------------------
 
 
-def not_recorded(name: str, target: Given, result: Given, recording: bool) -> None:
+def not_recorded(name: str, target: Given, result: Given) -> None:
     """RuntimeError where a change in place would have to be recorded."""
-    if not recording:
+    if not recording.get():
         return
     if target.requires_grad and target.grad_fn is None:
         raise RuntimeError(

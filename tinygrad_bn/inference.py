@@ -42,8 +42,10 @@ def population_statistics(model: Module, batches: Iterable[Any]) -> None:
     layers, trials = tracking_layers(model), tracking_layers(trial)
     if not inputs or not layers:
         raise ValueError(f"{len(inputs)} batches for {len(layers)} layers with running statistics")
+    called: list[BatchNorm] = []
     with no_grad():
-        for layer in in_order_of_calls(trial, inputs):
+        watched(trials, trial, inputs, lambda layer, *_: called.append(layer))
+        for layer in dict.fromkeys(called):  # in the order of their first calls
             average_over(layer, trial, inputs)
     for layer, tried in zip(layers, trials, strict=True):
         layer.load_state_dict(tried.state_dict())
@@ -69,13 +71,6 @@ def watched(
         model(x)
     for handle in handles:
         handle.remove()
-
-
-def in_order_of_calls(model: Module, inputs: list[Any]) -> list[BatchNorm]:
-    """The layers that are called for these inputs, in the order of their first calls."""
-    called: list[BatchNorm] = []
-    watched(tracking_layers(model), model, inputs, lambda layer, *_: called.append(layer))
-    return list(dict.fromkeys(called))
 
 
 def average_over(layer: Any, model: Module, inputs: list[Any]) -> None:

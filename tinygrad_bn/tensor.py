@@ -63,7 +63,7 @@ def set_rng_state(new_state: Any) -> None:
 
     >>> set_rng_state(get_rng_state())
     """
-    kernels.set_state(generator, checks.rng_state(new_state))
+    kernels.set_state(generator, np.asarray(new_state))
 
 
 # --- how an operation becomes part of the graph ---------------------------------------------------
@@ -676,7 +676,7 @@ class Tensor:
 
     def _write(self, name: str, result: Tensor) -> Tensor:
         """Put `result` into this tensor's own memory; returns self."""
-        checks.not_recorded(name, self, result, recording.get())
+        checks.not_recorded(name, self, result)
         checks.can_hold(name, self, result)
         self.data[...] = result.data
         self.version.number += 1
@@ -738,7 +738,7 @@ class Tensor:
     def __setitem__(self, index: Any, value: Operand) -> None:
         """`x[index] = value`, in place, with an index as `x[index]` takes it."""
         source = as_tensor(value)
-        checks.not_recorded("x[...] = y", self, source, recording.get())
+        checks.not_recorded("x[...] = y", self, source)
         self.data[plain_index(index)] = source.data
         self.version.number += 1
 

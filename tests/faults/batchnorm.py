@@ -16,9 +16,9 @@ FAULTS = {
         "composed-gamma": ("y * per_channel(weight, x.ndim)", "y + per_channel(weight, x.ndim)"),
     },
     "batch_norm_train": {
-        "no-gamma-is-0": ("np.ones(channels, x.dtype)", "np.zeros(channels, x.dtype)"),
-        "no-beta-is-1": ("np.zeros(channels, x.dtype)", "np.ones(channels, x.dtype)"),
-        "no-gamma-dtype": ("np.ones(channels, x.dtype)", "np.ones(channels)"),
+        "no-gamma-is-0": ("ones(channels, dtype=x.dtype)", "zeros(channels, dtype=x.dtype)"),
+        "no-beta-is-1": ("zeros(channels, dtype=x.dtype)", "ones(channels, dtype=x.dtype)"),
+        "no-gamma-dtype": ("ones(channels, dtype=x.dtype)", "ones(channels)"),
         "gamma-and-beta-exchanged": ("(x, gamma, beta)", "(x, beta, gamma)"),
         "eps-not-recorded": ("eps=eps", "eps=0"),
     },

@@ -147,7 +147,6 @@ FAULTS = {
     "equal_shapes": {
         "stacked-as-they-are": ("len({tensor.shape for tensor in tensors}) > 1", "False")
     },
-    "rng_state": {"state-of-any-dtype": ("array.dtype != np.uint8", "False")},
     "can_be_an_index": {
         "several-as-an-index": ("tensor.data.size != 1", "False"),
         "float-as-an-index": ("tensor.data.dtype.kind == 'f'", "False"),
@@ -211,7 +210,8 @@ FAULTS = {
         "matmul-of-any-shapes": ("a.shape[-1] != b.shape[rows_of_b]", "False"),
     },
     "not_recorded": {
-        "refused-though-nothing-is-recorded": ("not recording", "False"),
+        "refused-though-nothing-is-recorded": ("not recording.get()", "False"),
+        "never-refused": ("not recording.get()", "True"),
         "leaf-changed": ("target.requires_grad and target.grad_fn is None", "False"),
         "recorded-target-changed": (
             "target.requires_grad or result.requires_grad",

@@ -9,12 +9,18 @@ FAULTS = {
         "population-of-no-layers": ("not layers", "False"),
         "population-not-handed-back": ("layer.load_state_dict(tried.state_dict())", "pass"),
         "population-of-the-last-layer": (
-            "in_order_of_calls(trial, inputs)",
-            "in_order_of_calls(trial, inputs)[-1:]",
+            "dict.fromkeys(called)",
+            "list(dict.fromkeys(called))[-1:]",
         ),
-        "population-in-reverse": (
-            "in_order_of_calls(trial, inputs)",
-            "in_order_of_calls(trial, inputs)[::-1]",
+        "population-in-reverse": ("dict.fromkeys(called)", "list(dict.fromkeys(called))[::-1]"),
+        "order-of-definition": ("dict.fromkeys(called)", "trials"),
+        "order-of-names": (
+            "dict.fromkeys(called)",
+            "[layer for layer in trials if layer in called]",
+        ),
+        "order-of-last-calls": (
+            "dict.fromkeys(called)",
+            "list(dict.fromkeys(called[::-1]))[::-1]",
         ),
         "population-with-a-graph": (
             "no_grad()",
@@ -29,18 +35,6 @@ FAULTS = {
     "watched": {
         "first-batch-only": ("inputs", "inputs[:1]"),
         "last-layer-only": ("layers", "layers[-1:]"),
-    },
-    "in_order_of_calls": {
-        "order-of-definition": ("list(dict.fromkeys(called))", "tracking_layers(model)"),
-        "order-of-names": (
-            "list(dict.fromkeys(called))",
-            "[layer for layer in tracking_layers(model) if layer in called]",
-        ),
-        "order-of-last-calls": (
-            "list(dict.fromkeys(called))",
-            "list(dict.fromkeys(called[::-1]))[::-1]",
-        ),
-        "each-call": ("list(dict.fromkeys(called))", "called"),
     },
     "average_over": {
         "population-momentum": ("layer.momentum = 1.0", "pass"),

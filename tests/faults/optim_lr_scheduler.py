@@ -139,8 +139,8 @@ FAULTS = {
         "cycle-momentum-always": ("self.cycle_momentum", "True"),
         "cycle-momentum-never": ("self.cycle_momentum", "False"),
         "cycle-comes-back": (
-            "('max_momentum', 'base_momentum', 'max_momentum')",
-            "('max_momentum', 'base_momentum', 'base_momentum')",
+            "self.between(group, 'max_momentum', 'base_momentum', 'max_momentum')",
+            "self.between(group, 'max_momentum', 'base_momentum', 'base_momentum')",
         ),
         "cycle-of-later-groups": ("checks.has_a_cycle(groups)", "pass"),
     },

@@ -270,9 +270,7 @@ FAULTS = {
         "matmul-not-checked": ("checks.matmul_shapes(a.data, b.data)", "pass"),
     },
     "Tensor._write": {
-        "recorded-in-place": ("checks.not_recorded(name, self, result, recording.get())", "pass"),
-        "refused-under-no-grad": ("recording.get()", "True"),
-        "never-refused": ("recording.get()", "False"),
+        "recorded-in-place": ("checks.not_recorded(name, self, result)", "pass"),
         "written-unnoticed": ("self.version.number += 1", "pass"),
         "held-by-force": ("checks.can_hold(name, self, result)", "pass"),
         "written-elsewhere": ("self.data[...] = result.data", "self.data = result.data"),
@@ -347,17 +345,16 @@ FAULTS = {
     "Tensor.zero_": {"zero-in-place": ("self.fill_(0)", "self.fill_(1)")},
     "Tensor.__setitem__": {
         "set-recorded": (
-            "checks.not_recorded('x[...] = y', self, source, recording.get())",
+            "checks.not_recorded('x[...] = y', self, source)",
             "pass",
         ),
-        "set-refused-under-no-grad": ("recording.get()", "True"),
         "set-what-is-recorded": (
-            "checks.not_recorded('x[...] = y', self, source, recording.get())",
-            "checks.not_recorded('x[...] = y', self, self, recording.get())",
+            "checks.not_recorded('x[...] = y', self, source)",
+            "checks.not_recorded('x[...] = y', self, self)",
         ),
         "set-into-what-is-recorded": (
-            "checks.not_recorded('x[...] = y', self, source, recording.get())",
-            "checks.not_recorded('x[...] = y', source, source, recording.get())",
+            "checks.not_recorded('x[...] = y', self, source)",
+            "checks.not_recorded('x[...] = y', source, source)",
         ),
         "set-unnoticed": ("self.version.number += 1", "pass"),
         "set-nothing": ("self.data[plain_index(index)] = source.data", "pass"),

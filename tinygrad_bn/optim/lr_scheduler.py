@@ -60,9 +60,8 @@ class LRScheduler:
             raise ValueError(f"the schedule's {self.total_steps} steps are over")
         self._note_base_lrs()
         self.last_epoch += 1
-        groups = self.optimizer.param_groups
         rates = self.get_lr()
-        for group, lr in zip(groups, rates, strict=True):
+        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = lr
 
     def _note_base_lrs(self) -> None:
@@ -193,8 +192,8 @@ class OneCycleLR(LRScheduler):
         super().step()
         if self.cycle_momentum:
             for group in groups:
-                way = ("max_momentum", "base_momentum", "max_momentum")
-                group["momentum"] = self.between(group, *way)
+                momentum = self.between(group, "max_momentum", "base_momentum", "max_momentum")
+                group["momentum"] = momentum
 
     def get_lr(self) -> list[float]:
         """The rates of this step."""
