@@ -18,7 +18,7 @@ FAULTS = {
     "batch_norm_train": {
         "no-gamma-is-0": ("ones(channels, dtype=x.dtype)", "zeros(channels, dtype=x.dtype)"),
         "no-beta-is-1": ("zeros(channels, dtype=x.dtype)", "ones(channels, dtype=x.dtype)"),
-        "no-gamma-dtype": ("ones(channels, dtype=x.dtype)", "ones(channels)"),
+        "no-gamma-dtype": ("ones(channels, dtype=x.dtype)", "ones(channels, dtype='float64')"),
         "gamma-and-beta-exchanged": ("(x, gamma, beta)", "(x, beta, gamma)"),
         "eps-not-recorded": ("eps=eps", "eps=0"),
     },

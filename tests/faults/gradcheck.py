@@ -43,10 +43,6 @@ FAULTS = {
             "expected if g is None else g.data",
         ),
     },
-    "gradcheck.<locals>.loss": {
-        "integers-too": ("y.is_floating_point()", "True"),
-        "always-the-same-weights": ("random_weights(outputs, seed)", "random_weights(outputs, 0)"),
-    },
     "gradgradcheck": {
         "no-weights-checked": ("[*tensors, *weights]", "[*tensors, *map(Tensor, weights)]"),
         "options-ignored": (
