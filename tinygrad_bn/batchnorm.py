@@ -72,8 +72,8 @@ def batch_norm_train(
     γ, β and x share most of the work of their gradients: one joint derivative gives all three.
     """
     channels = x.shape[1]
-    gamma = wrap(np.ones(channels, x.dtype)) if weight is None else weight
-    beta = wrap(np.zeros(channels, x.dtype)) if bias is None else bias
+    gamma = ones(channels, dtype=x.dtype) if weight is None else weight
+    beta = zeros(channels, dtype=x.dtype) if bias is None else bias
     y, mean, var = kernels.batch_norm(x.data, gamma.data, beta.data, eps)
     inputs = (x, gamma, beta)
 
@@ -271,13 +271,11 @@ class BatchNorm(Module):
 
     def reset_running_stats(self) -> None:
         """As at the start: mean 0, variance 1, no batches seen; if it tracks them."""
-        if not self.track_running_stats:
-            return
-        if self.running_mean is not None and self.running_var is not None:
-            self.running_mean.zero_()
-            self.running_var.fill_(1)
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.zero_()
+        start = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
+        for name, value in start.items():
+            buffer = getattr(self, name)
+            if self.track_running_stats and buffer is not None:
+                buffer.fill_(value)
 
     def forward(self, input: Tensor) -> Tensor:
         """By the batch's statistics in training, or where there are no others; see `batch_norm`."""

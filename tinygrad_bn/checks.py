@@ -9,12 +9,13 @@ ValueError is for values, TypeError for types, IndexError for axes, RuntimeError
 
 import math
 import operator
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .engine import Array, Shape
+from .engine import Array, Shape, recording
 from .kernels.window import Window, is_integer
 
 float32 = np.dtype("float32")
@@ -28,14 +29,7 @@ State = dict[str, Any]  # by name: what is saved of an object, or a group of par
 # --- dtypes ---------------------------------------------------------------------------------------
 
 
-class Ranks(dict[DType, int]):
-    """A number for each dtype; TypeError for one that is not there, such as uint8."""
-
-    def __missing__(self, dtype: DType) -> int:
-        return self[supported_dtype(dtype)]
-
-
-RANK = Ranks({bool_: 0, int64: 1, float32: 2, float64: 3})  # two of them combined: the higher one
+SUPPORTED = [bool_, int64, float32, float64]  # two of them combined: the later one
 
 
 def supported_dtype(dtype: Any) -> DType:
@@ -44,9 +38,14 @@ def supported_dtype(dtype: Any) -> DType:
         found: DType = np.dtype(dtype)
     except TypeError:  # of NumPy, for what is no dtype at all
         found = dtype
-    if found in RANK:
+    if found in SUPPORTED:
         return found
     raise TypeError(f"dtype {found}: convert to float32, float64, int64 or bool (with .astype)")
+
+
+def rank(dtype: DType) -> int:
+    """Its place among the four; TypeError for another one, such as uint8."""
+    return SUPPORTED.index(supported_dtype(dtype))
 
 
 def holds_float64(data: Any) -> bool:
@@ -140,16 +139,6 @@ def can_be_an_index(tensor: Given) -> None:
         )
 
 
-def is_gradient(tensor: Given, value: Given) -> None:
-    """TypeError or RuntimeError unless `tensor.grad = value` makes sense."""
-    if not hasattr(value, "grad_fn"):
-        raise TypeError(f"grad must be a Tensor or None, not {type(value).__name__}")
-    if value.data.shape != tensor.data.shape:
-        raise RuntimeError(f"a grad of shape {value.shape} for a tensor of {tensor.shape}")
-    if value.data.dtype != tensor.data.dtype:
-        raise RuntimeError(f"a grad of {value.dtype} for a tensor of {tensor.dtype}")
-
-
 def has_no_graph(tensor: Given) -> None:
     """RuntimeError if a tensor was computed from others: a copy would need copies of all these."""
     if tensor.grad_fn is not None:
@@ -157,14 +146,6 @@ def has_no_graph(tensor: Given) -> None:
             f"a result with its graph (grad_fn={tensor.grad_fn.name}) cannot be copied or pickled, "
             "only a leaf: use .detach() or .clone()"
         )
-
-
-def rng_state(state: Given) -> Array:
-    """A generator's state as an array; TypeError unless it is one of bytes."""
-    array = np.asarray(state)
-    if array.dtype != np.uint8:
-        raise TypeError(f"a state of the generator is uint8, not {array.dtype}")
-    return array
 
 
 # --- numbers --------------------------------------------------------------------------------------
@@ -216,18 +197,13 @@ def has_powers(a: Given, b: Given) -> None:
         raise ValueError("**: negative powers of integers are no integers: use .float()")
 
 
-def steps(start: Any, end: Any, step: Any, dtype: DType) -> None:
-    """TypeError or ValueError unless `arange` can go from start to end in steps."""
+def steps(start: Any, end: Any, step: Any, dtype: DType, whole: bool) -> None:
+    """TypeError or ValueError unless `arange` can go from start to end in steps, all finite."""
     if dtype == bool_:
         raise TypeError("arange: there are no steps between bools: give another dtype")
-    for name, value in (("start", start), ("end", end), ("step", step)):
-        if not isinstance(value, int | float):
-            raise TypeError(f"arange: {name} must be a number, not {value!r}")
-        if not math.isfinite(value):
-            raise ValueError(f"arange: {name} must be finite, not {value}")
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise ValueError(f"arange: {name} must fit into int64, not {value}")
-    if dtype == int64 and int(step) == 0:
+    most = np.iinfo(int64).max if whole else sys.float_info.max
+    in_range(-most, most, start=start, end=end, step=step)
+    if whole and int(step) == 0:
         raise ValueError(f"arange: steps of {step} are no steps between integers")
     if step == 0 or (end - start) * step < 0:
         raise ValueError(f"arange: steps of {step} do not lead from {start} to {end}")
@@ -308,14 +284,6 @@ def sizes(given: tuple[Any, ...], least: int = 0) -> Shape:
     return found
 
 
-def expanded_shape(wanted: Shape, shape: Shape) -> Shape:
-    """`wanted`, with -1 replaced by the size that is there, if there is one."""
-    new = len(wanted) - len(shape)
-    there = (-1,) * new + shape
-    pairs = zip(wanted, there, strict=False)
-    return tuple([old if size == -1 else size for size, old in pairs])
-
-
 def axis_with_elements(function: str, tensor: Given, dim: Any) -> int | None:
     """`dim` as an axis, or None; IndexError if there is nothing on it to take the largest of."""
     place = None if dim is None else axis(dim, tensor.ndim)
@@ -331,12 +299,6 @@ def extreme(function: str, dim: Any, keepdim: Any) -> None:
         raise TypeError(f"{function} takes an axis, not a tensor: where(a > b, a, b) takes two")
     if keepdim and dim is None:
         raise TypeError(f"{function}: keepdim=True needs a dim")
-
-
-def is_basic_index(index: tuple[Any, ...]) -> bool:
-    """Whether an index has no arrays, and so names no element twice."""
-    basic = slice | int | None
-    return all(isinstance(part, basic) or part is Ellipsis for part in index)
 
 
 def condition(mask: Any) -> Array:
@@ -356,18 +318,6 @@ def joinable(tensors: Sequence[Any], kind: type) -> None:
     for tensor in tensors:
         if not isinstance(tensor, kind):
             raise TypeError(f"only tensors can be joined, not {type(tensor).__name__}")
-
-
-def joined_shapes(tensors: Sequence[Given], axis: int) -> None:
-    """ValueError unless the shapes differ in one axis only."""
-    first = tensors[0].shape
-    if first == ():
-        raise ValueError("cat: a tensor without axes cannot be joined to others: use stack")
-    for tensor in tensors:
-        shape = list(tensor.shape)
-        shape[axis : axis + 1] = first[axis : axis + 1]
-        if tuple(shape) != first:
-            raise ValueError(f"cat: {first} and {tensor.shape} differ in more than dim {axis}")
 
 
 def equal_shapes(tensors: Sequence[Given]) -> None:
@@ -394,9 +344,9 @@ def matmul_shapes(a: Array, b: Array) -> None:
 # --- in place -------------------------------------------------------------------------------------
 
 
-def not_recorded(name: str, target: Given, result: Given, recording: bool) -> None:
+def not_recorded(name: str, target: Given, result: Given) -> None:
     """RuntimeError where a change in place would have to be recorded."""
-    if not recording:
+    if not recording.get():
         return
     if target.requires_grad and target.grad_fn is None:
         raise RuntimeError(
@@ -493,17 +443,16 @@ def linear(input: Given, weight: Given, bias: Given) -> None:
 
 
 def images(function: str, input: Given, **others: Given) -> None:
-    """Images (N, C, H, W), of one dtype with the others."""
+    """Images (N, C, H, W), or one (C, H, W), of one dtype with the others."""
     one_float_dtype(function, input=input, **others)
-    if input.ndim != 4:
+    if input.ndim not in (3, 4):
         raise ValueError(
             f"{function}: input must be images (N, C, H, W) or (C, H, W), not {input.shape}"
         )
 
 
 def conv2d(input: Given, weight: Given, bias: Given, groups: int) -> None:
-    """Images (N, C, H, W), kernels (O, C/groups, KH, KW) and a bias (O,), of one dtype."""
-    images("conv2d", input, weight=weight, bias=bias)
+    """Images (N, C, H, W), kernels (O, C/groups, KH, KW) and a bias (O,)."""
     positive_integers(groups=groups)
     if weight.ndim != 4:
         raise ValueError(f"conv2d: kernels are (O, C/groups, KH, KW), not {weight.shape}")

@@ -23,7 +23,7 @@ import numpy as np
 
 from . import checks, kernels
 from .engine import OUTPUT, Array, Shape
-from .kernels.window import NO_PADDING, Option, Pair, Window
+from .kernels.window import NO_PADDING, Option, Window, pair
 from .layers import initial
 from .module import Module
 from .tensor import Input, Tensor, record, wrap
@@ -95,15 +95,14 @@ def conv2d(
     tensor([[[[2., 2.],
               [2., 2.]]]])
     """
-    checks.are_tensors("conv2d", input=input, weight=weight, bias=bias)
-    if input.ndim == 3:
-        batch = input.unsqueeze(0)
-        return conv2d(batch, weight, bias, stride, padding, dilation, groups).squeeze(0)
-    checks.conv2d(input, weight, bias, groups)
-    image, kernel = input.shape[2:], weight.shape[2:]
+    checks.images("conv2d", input, weight=weight, bias=bias)
+    x = input.unsqueeze(0) if input.ndim == 3 else input
+    checks.conv2d(x, weight, bias, groups)
+    image, kernel = x.shape[2:], weight.shape[2:]
     window = Window.of(image, kernel, stride, padding, dilation, groups)
     checks.kernel_fits(window)
-    return convolution(input, weight, window, bias)
+    y = convolution(x, weight, window, bias)
+    return y.squeeze(0) if input.ndim == 3 else y
 
 
 class Conv2d(Module):
@@ -136,8 +135,7 @@ class Conv2d(Module):
         self.kernel_size = window.kernel
         self.stride = window.stride
         self.dilation = window.dilation
-        (top, _), (left, _) = window.padding
-        self.padding = padding if isinstance(padding, str) else (top, left)
+        self.padding = padding if isinstance(padding, str) else pair("padding", padding, 0)
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         fan_in = math.prod(shape[1:])
         self.weight = initial(shape, fan_in)
@@ -188,22 +186,20 @@ def max_pool2d(
     >>> F.max_pool2d(tensor([[[[1.0, 7.0], [3.0, 2.0]]]]), 2)
     tensor([[[[7.]]]])
     """
-    checks.are_tensors("max_pool2d", input=input)
-    if input.ndim == 3:
-        batch = input.unsqueeze(0)
-        return max_pool2d(batch, kernel_size, stride, padding, dilation, ceil_mode).squeeze(0)
     checks.images("max_pool2d", input)
-    window = pool_window(input.shape[2:], kernel_size, stride, padding, dilation)
+    x = input.unsqueeze(0) if input.ndim == 3 else input
+    window = pool_window(x.shape[2:], kernel_size, stride, padding, dilation)
     checks.flag(ceil_mode=ceil_mode)
     if ceil_mode:
         window = window.rounded_up()
     checks.kernel_fits(window)
-    return record(
+    y = record(
         "max_pool2d",
-        kernels.max_pool2d(input.data, window),
-        (input, lambda g, y: route(g, input, y, window), input, OUTPUT),
+        kernels.max_pool2d(x.data, window),
+        (x, lambda g, y: route(g, x, y, window), x, OUTPUT),
         window=window,
     )
+    return y.squeeze(0) if input.ndim == 3 else y
 
 
 def route(g: Tensor, x: Tensor, y: Tensor, window: Window) -> Tensor:
@@ -242,30 +238,28 @@ def avg_pool2d(
     >>> F.avg_pool2d(tensor([[[[1.0, 7.0], [3.0, 1.0]]]]), 2)
     tensor([[[[3.]]]])
     """
-    checks.are_tensors("avg_pool2d", input=input)
-    if input.ndim == 3:
-        options = (kernel_size, stride, padding, ceil_mode, count_include_pad)
-        return avg_pool2d(input.unsqueeze(0), *options).squeeze(0)
     checks.images("avg_pool2d", input)
     checks.flag(ceil_mode=ceil_mode, count_include_pad=count_include_pad)
-    channels = input.shape[1]
-    window = pool_window(input.shape[2:], kernel_size, stride, padding, groups=channels)
-    counted = window.padding if count_include_pad else NO_PADDING
+    x = input.unsqueeze(0) if input.ndim == 3 else input
+    channels = x.shape[1]
+    window = pool_window(x.shape[2:], kernel_size, stride, padding, groups=channels)
+    counted = np.array(window.padding if count_include_pad else NO_PADDING)
     if ceil_mode:
         window = window.rounded_up()
     checks.kernel_fits(window)
     ones = np.ones((channels, 1, *window.kernel), input.dtype)
-    vertical, horizontal = [covered(window, axis, counted[axis]) for axis in (0, 1)]
-    pixels = np.outer(vertical, horizontal).astype(input.dtype)  # in each window, (OH, OW)
-    return convolution(input, wrap(ones), window) / wrap(pixels)
+    pixels = covered(window, counted).astype(input.dtype)
+    y = convolution(x, wrap(ones), window) / wrap(pixels)
+    return y.squeeze(0) if input.ndim == 3 else y
 
 
-def covered(window: Window, axis: int, counted: Pair) -> Array:
-    """How many of a window's pixels along an axis lie in the image, or its counted padding."""
-    (before, _), size = window.padding[axis], window.image[axis]
-    start = np.arange(window.output[axis]) * window.stride[axis] - before
-    end = np.minimum(start + window.kernel[axis], size + counted[1])
-    return end - np.maximum(start, -counted[0])
+def covered(window: Window, counted: Array) -> Array:
+    """How many pixels of the image, or of its counted padding, each window covers: (OH, OW)."""
+    size = np.add(window.image, counted.sum(1))
+    inside = np.pad(np.ones(size), np.subtract(window.padding, counted))
+    under = window.patches(inside[np.newaxis, :, :, np.newaxis])  # (1, KH, KW, OH, OW, 1)
+    pixels: Array = under.sum((0, 1, 2, 5))
+    return pixels
 
 
 def pool_window(
@@ -287,12 +281,19 @@ class Pooling(Module):
     """The options that pooling layers have in common; stride defaults to kernel_size."""
 
     def __init__(
-        self, kernel_size: Option, stride: Option | None = None, padding: Option = 0
+        self,
+        kernel_size: Option,
+        stride: Option | None,
+        padding: Option,
+        ceil_mode: bool,
+        dilation: Option = 1,
     ) -> None:
-        pool_window((1, 1), kernel_size, stride, padding)  # raises an error for what cannot be
+        pool_window((1, 1), kernel_size, stride, padding, dilation)  # an error for what cannot be
+        checks.flag(ceil_mode=ceil_mode)
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
         self.padding = padding
+        self.ceil_mode = ceil_mode
 
     def extra_repr(self) -> str:
         """The options."""
@@ -316,11 +317,8 @@ class MaxPool2d(Pooling):
         *,
         ceil_mode: bool = False,
     ) -> None:
-        super().__init__(kernel_size, stride, padding)
-        pool_window((1, 1), kernel_size, stride, padding, dilation)
-        checks.flag(ceil_mode=ceil_mode)
+        super().__init__(kernel_size, stride, padding, ceil_mode, dilation)
         self.dilation = dilation
-        self.ceil_mode = ceil_mode
 
     def forward(self, input: Tensor) -> Tensor:
         """See `max_pool2d`."""
@@ -347,9 +345,8 @@ class AvgPool2d(Pooling):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
-        super().__init__(kernel_size, stride, padding)
-        checks.flag(ceil_mode=ceil_mode, count_include_pad=count_include_pad)
-        self.ceil_mode = ceil_mode
+        super().__init__(kernel_size, stride, padding, ceil_mode)
+        checks.flag(count_include_pad=count_include_pad)
         self.count_include_pad = count_include_pad
 
     def forward(self, input: Tensor) -> Tensor:

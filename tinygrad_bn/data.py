@@ -1,78 +1,28 @@
-"""[9] Data: the IDX format, the MNIST digits that ship with this package, and mini-batches.
+"""[9] Data: the MNIST digits that ship with this package, and mini-batches.
 
 A data set is anything with a length that gives a sample for an index; a `DataLoader` makes batches
 of it. Both are PyTorch's.
 """
 
-import gzip
 import itertools
 import math
-import struct
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from . import checks
 from .checks import float32, float64, int64
 from .engine import Array
+from .kernels.idx import read_idx
 from .tensor import Tensor, as_tensor, generator, stack, wrap
 
 __all__ = ["MNIST", "DataLoader", "TensorDataset", "read_idx"]
 
 SHIPPED = Path(__file__).parent / "mnist"
-CHUNK = 16 << 20  # bytes that are read at a time
 
 # --- files ----------------------------------------------------------------------------------------
-
-
-def read_idx(path: str | Path) -> Array:
-    """The array of unsigned bytes in an IDX file, gzipped or not.
-
-    The format: two zero bytes, 0x08 for unsigned bytes, the number of axes, the size of each axis
-    as a big-endian 32-bit integer, then the values. ValueError, naming the file, for anything else;
-    no more is read than the header announces.
-
-    >>> read_idx(SHIPPED / "t10k-labels-idx1-ubyte.gz")[:3]
-    array([7, 2, 1], dtype=uint8)
-    """
-    path = Path(path)
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path}: not a file that can be read from beginning to end")
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        try:
-            return idx_array(path, gzip.open(file) if zipped else file)  # type: ignore[arg-type]
-        except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path}: damaged or incomplete gzip file ({error})") from error
-
-
-def idx_array(path: Path, stream: BinaryIO) -> Array:
-    """Header and values from an open file."""
-    start = stream.read(4)
-    if len(start) < 4 or start[:3] != b"\x00\x00\x08":
-        raise ValueError(
-            f"{path}: not an IDX file of bytes: starts '{start.hex(' ')}', not '00 00 08'"
-        )
-    axes = start[3]
-    header = stream.read(4 * axes)
-    if len(header) < 4 * axes:
-        raise ValueError(f"{path}: ends inside its header of {4 + 4 * axes} bytes")
-    shape = struct.unpack(f">{axes}I", header)
-    expected = math.prod(shape)
-    values = bytearray()
-    while chunk := stream.read(min(CHUNK, expected + 1 - len(values))):
-        values += chunk
-    if len(values) != expected:
-        found = f"{len(values)} values" if len(values) < expected else "more values"
-        raise ValueError(f"{path}: {found}, but its header says {shape}: {expected}")
-    try:
-        return np.frombuffer(values, np.uint8).reshape(shape)
-    except ValueError as error:  # as for more than 64 axes
-        raise ValueError(f"{path}: no array has the shape {shape} ({error})") from error
 
 
 def find_file(root: Path, name: str) -> Path:
@@ -85,13 +35,10 @@ def find_file(root: Path, name: str) -> Path:
 
 def pixel_statistics(images: Array) -> tuple[float, float]:
     """Mean and standard deviation of all pixels / 255; 1 for the latter, if they are all equal."""
-    counts = np.zeros(256)
-    for start in range(0, len(images), 1000):  # not all at once: that takes eight bytes a pixel
-        counts += np.bincount(images[start : start + 1000].ravel(), minlength=256)
-    values = np.arange(256) / 255
-    mean = np.average(values, weights=counts)
-    deviation = math.sqrt(np.average((values - mean) ** 2, weights=counts))
-    return float(mean), deviation or 1.0
+    mean = images.mean() / 255
+    parts = np.array_split(images, 100)  # not all at once: that takes eight bytes a pixel
+    squares = sum([np.square(part / 255 - mean).sum() for part in parts])
+    return float(mean), math.sqrt(squares / images.size) or 1.0
 
 
 # --- data sets ------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ import itertools
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextvars import ContextVar
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -43,31 +43,25 @@ class Version:
     number = 0
 
 
+# What the engine works on is a tensor, whose class is in chapter 3. It asks of one:
+# - data: the numbers, an array. version: of the memory that they are in.
+# - grad_fn: the node of the operation that made it; None for a leaf. requires_grad.
+# - grad: the gradient of a leaf, which `backward` leaves in _grad.
+# - `a + b`, and the methods sum, reshape, clone and detach.
+# Leaves are keys of the walk's dictionaries: they are hashed, and so told apart, by identity.
+Tensor = Any
+
+
 class Differentiable(Protocol):
-    """What the engine asks of a tensor. The class that answers is in chapter 3."""
+    """How those who call `grad` know their tensors again in what it returns."""
 
-    data: Array  # the numbers
-    version: Version  # of the memory they are in
-    _grad: Self | None  # where `backward` leaves the gradient of a leaf
-    grad_fn: "Node | None"  # the operation that made it; None for a leaf
-
-    @property
-    def grad(self) -> Self | None: ...
-    @property
-    def requires_grad(self) -> bool: ...
-    def __add__(self, other: Self, /) -> Self: ...
-    def __hash__(self) -> int: ...  # by identity: tensors are keys of the walk's dictionaries
-    def sum(self, dim: Shape, /) -> Self: ...
-    def reshape(self, shape: Shape, /) -> Self: ...
-    def clone(self) -> Self: ...
-    def detach(self) -> Self: ...
+    grad_fn: "Node | None"
 
 
 T = TypeVar("T", bound=Differentiable)
-Item = TypeVar("Item")
-Derivative = Callable[[T, T], T]  # (g, y) ↦ gᵀ·∂y/∂x, for one input x
+Derivative = Callable[[Tensor, Tensor], Tensor]  # (g, y) ↦ gᵀ·∂y/∂x, for one input x
 # (g, y, needed) ↦ the gradients towards all inputs at once; `needed` says for each whether to.
-JointDerivative = Callable[[T, T, Sequence[bool]], Sequence[T | None]]
+JointDerivative = Callable[[Tensor, Tensor, Sequence[bool]], Sequence[Tensor | None]]
 
 
 class Output:
@@ -104,7 +98,7 @@ class Node:
         name: str,
         arguments: dict[str, Any],
         inputs: Sequence[Any],
-        derivative: tuple[Derivative[Any] | None, ...] | JointDerivative[Any],
+        derivative: tuple[Derivative | None, ...] | JointDerivative,
         used: Used,
         output: Any,
         required: Sequence[bool],
@@ -120,7 +114,7 @@ class Node:
         self.dtypes = tuple([tensor.data.dtype for tensor in inputs])
         self.number = next(_creation_order)
 
-    def gradients(self, g: T, needed: Sequence[bool]) -> Sequence[T | None]:
+    def gradients(self, g: Tensor, needed: Sequence[bool]) -> Sequence[Tensor | None]:
         """The gradient towards each input that needs one, given the gradient g of the output."""
         self.check_unchanged(needed)
         y = self.output
@@ -238,7 +232,7 @@ Source = Any  # an operation, which made a tensor; or a leaf, which none has mad
 Steps = list[tuple[Node, list[bool]]]  # operations, and for which of their inputs gradients are due
 
 
-def source_of(tensor: T) -> Source:
+def source_of(tensor: Tensor) -> Source:
     """What it came from: a gradient towards a tensor is one towards its source."""
     return tensor.grad_fn or tensor
 
@@ -292,7 +286,7 @@ def steps_towards(wanted: set[Source], operations: Sequence[Node]) -> Steps:
     return steps
 
 
-def unbroadcast(g: T, shape: Shape) -> T:
+def unbroadcast(g: Tensor, shape: Shape) -> Tensor:
     """The gradient towards an input of `shape` that an operation has broadcast to that of `g`.
 
     Broadcasting is the linear map x ↦ (x, …, x); its transpose adds the copies' gradients up. The
@@ -304,7 +298,7 @@ def unbroadcast(g: T, shape: Shape) -> T:
     return total if total.data.shape == shape else total.reshape(shape)
 
 
-def hand_back(grads: dict[Source, T], node: Node, parts: Sequence[T | None]) -> None:
+def hand_back(grads: dict[Source, Tensor], node: Node, parts: Sequence[Tensor | None]) -> None:
     """Add what an operation's derivative has found for its inputs to their gradients.
 
     Over all the paths from an input to the output, the chain rule sums.
@@ -322,11 +316,11 @@ def hand_back(grads: dict[Source, T], node: Node, parts: Sequence[T | None]) -> 
 
 def differentiate(
     outputs: Sequence[Source],
-    seeds: Sequence[T],
+    seeds: Sequence[Tensor],
     wanted: Sequence[Source] | None,
     retain_graph: bool,
     create_graph: bool,
-) -> dict[Source, T]:
+) -> dict[Source, Tensor]:
     """The walk: the gradients of Σ seed·output towards what is wanted, or all leaves, if None.
 
     What the outputs do not depend on is left out of the result.
@@ -337,7 +331,7 @@ def differentiate(
     kept = set(wanted)  # any other gradient is let go when it has been handed on
     steps = steps_towards(kept, operations)
     del operations  # so that each array is freed as soon as the last step that needs it is done
-    grads: dict[Source, T] = {}
+    grads: dict[Source, Tensor] = {}
     for output, seed in zip(outputs, seeds, strict=True):
         grads[output] = grads[output] + seed if output in grads else seed
     with grad_mode(create_graph):
@@ -355,7 +349,21 @@ def differentiate(
 adding_up = held_across_forks(threading.RLock())  # several threads may add to one leaf's gradient
 
 
-def seed_for(output: T, gradient: T | None, create_graph: bool) -> T:
+def check_gradient(gradient: Tensor, tensor: Tensor) -> None:
+    """TypeError or RuntimeError unless it is a tensor, and of the shape and dtype of the other."""
+    if not hasattr(gradient, "grad_fn"):
+        raise TypeError(f"a gradient must be a Tensor or None, not {type(gradient).__name__}")
+    if gradient.data.shape != tensor.data.shape:
+        raise RuntimeError(
+            f"a gradient of shape {gradient.data.shape} for a tensor of {tensor.data.shape}"
+        )
+    if gradient.data.dtype != tensor.data.dtype:
+        raise RuntimeError(
+            f"a gradient of {gradient.data.dtype} for a tensor of {tensor.data.dtype}"
+        )
+
+
+def seed_for(output: Tensor, gradient: Tensor | None, create_graph: bool) -> Tensor:
     """The gradient to start from: 1 for a single number, else a copy of what the caller gave."""
     if not output.requires_grad:
         raise RuntimeError(
@@ -368,23 +376,27 @@ def seed_for(output: T, gradient: T | None, create_graph: bool) -> T:
         one = output.detach()  # a tensor of the same class, which is not known here
         one.data = np.ones_like(output.data)
         return one
-    if not hasattr(gradient, "grad_fn"):
-        raise TypeError(f"a gradient must be a tensor, not {type(gradient).__name__}")
-    if gradient.data.shape != output.data.shape:
-        raise RuntimeError(
-            f"the gradient's shape is {gradient.data.shape}, the tensor's is {output.data.shape}"
-        )
-    if gradient.data.dtype != output.data.dtype:
-        raise RuntimeError(f"the gradient is {gradient.data.dtype}, the tensor {output.data.dtype}")
+    check_gradient(gradient, output)
     with grad_mode(create_graph):
         return gradient.clone()
 
 
-def backward(output: T, gradient: T | None, retain_graph: bool, create_graph: bool) -> None:
-    """Add ∂(gradient · output)/∂leaf to the `.grad` of every leaf that requires one."""
-    seed = seed_for(output, gradient, create_graph)
+def backward(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> None:
+    """Add the gradient of (gradient · self) to `.grad` of every leaf that requires one.
+
+    This is a method: chapter 3 gives it to its class of tensors. gradient: of the shape of self;
+    needed unless self is a single number. The graph is released, unless `retain_graph` or
+    `create_graph` is set; with the latter, the gradients can be differentiated again. RuntimeError
+    without a graph, or if it was released before.
+    """
+    seed = seed_for(self, gradient, create_graph)
     retain = retain_graph or create_graph
-    found = differentiate([source_of(output)], [seed], None, retain, create_graph)
+    found = differentiate([source_of(self)], [seed], None, retain, create_graph)
     taken = set()  # the arrays that are some leaf's .grad already
     with grad_mode(create_graph), adding_up:
         for leaf, g in found.items():
@@ -397,9 +409,9 @@ def backward(output: T, gradient: T | None, retain_graph: bool, create_graph: bo
             leaf._grad = g  # not `leaf.grad = g`, which would check again what hand_back has
 
 
-def as_list(value: Item | Sequence[Item]) -> list[Item]:
+def as_list(value: Any) -> list[Any]:
     """One tensor, or a sequence of them, as a list."""
-    return list(value) if isinstance(value, tuple | list) else [value]  # type: ignore[list-item]
+    return list(value) if isinstance(value, tuple | list) else [value]
 
 
 def grad(
@@ -423,9 +435,7 @@ def grad(
     (tensor([2., 4.]),)
     """
     outs, ins = as_list(outputs), as_list(inputs)
-    given: list[T | None] = [None] * len(outs)
-    if grad_outputs is not None:
-        given = as_list(grad_outputs)
+    given = [None] * len(outs) if grad_outputs is None else as_list(grad_outputs)
     if len(given) != len(outs):
         raise RuntimeError(f"{len(outs)} outputs but {len(given)} grad_outputs")
     for i, tensor in enumerate(ins):

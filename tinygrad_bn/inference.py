@@ -42,8 +42,10 @@ def population_statistics(model: Module, batches: Iterable[Any]) -> None:
     layers, trials = tracking_layers(model), tracking_layers(trial)
     if not inputs or not layers:
         raise ValueError(f"{len(inputs)} batches for {len(layers)} layers with running statistics")
+    called: list[BatchNorm] = []
     with no_grad():
-        for layer in in_order_of_calls(trial, inputs):
+        watched(trials, trial, inputs, lambda layer, *_: called.append(layer))
+        for layer in dict.fromkeys(called):  # in the order of their first calls
             average_over(layer, trial, inputs)
     for layer, tried in zip(layers, trials, strict=True):
         layer.load_state_dict(tried.state_dict())
@@ -71,18 +73,7 @@ def watched(
         handle.remove()
 
 
-def in_order_of_calls(model: Module, inputs: list[Any]) -> list[BatchNorm]:
-    """The layers that are called for these inputs, in the order of their first calls."""
-    called: dict[BatchNorm, None] = {}
-
-    def note(layer: Any, args: Any, output: Any) -> None:
-        called.setdefault(layer)
-
-    watched(tracking_layers(model), model, inputs, note)
-    return list(called)
-
-
-def average_over(layer: BatchNorm, model: Module, inputs: list[Any]) -> None:
+def average_over(layer: Any, model: Module, inputs: list[Any]) -> None:
     """Set one layer's statistics, while all the others stay as they are at inference.
 
     A layer that is frozen, which is one whose `train` leaves it in eval mode, keeps its own.
@@ -101,7 +92,7 @@ def average_over(layer: BatchNorm, model: Module, inputs: list[Any]) -> None:
     layer.reset_running_stats()
     watched([layer], model, inputs, note)
     layer.eval()
-    if found and layer.running_mean is not None and layer.running_var is not None:
+    if found:
         counts, means, variances = zip(*found, strict=True)
         layer.running_mean.copy_(np.average(means, 0, counts))
         layer.running_var.copy_(np.average(variances, 0, counts))
@@ -150,17 +141,14 @@ class Folded(Identity):
         return input
 
 
-def neighbours(
-    module: Module,
-    prefix: str = "",
-) -> Iterator[tuple[str, Module, Any, Module]]:
+def neighbours(model: Module) -> Iterator[tuple[str, Module, Any, Module]]:
     """(dotted name, parent, the child before it in a Sequential, child), at all depths."""
-    before = None
-    for name, child in module._submodules():
-        yield prefix + name, module, before, child
-        yield from neighbours(child, f"{prefix}{name}.")
-        if forward_of(module) is Sequential.forward:
-            before = child
+    for prefix, parent in model._walk():
+        before = None
+        for name, child in parent._submodules():
+            yield prefix + name, parent, before, child
+            if forward_of(parent) is Sequential.forward:
+                before = child
 
 
 def forward_of(module: Any) -> Any:
@@ -184,9 +172,8 @@ def why_not(before: Any, layer: BatchNorm, uses: Counter[Tensor]) -> str:
     return ""
 
 
-def folded(before: Any, layer: BatchNorm) -> tuple[Array, Array]:
+def folded(before: Any, layer: Any) -> tuple[Array, Array]:
     """Weight and bias of a Linear or Conv2d that does what both of them do: W' and b'."""
-    assert layer.running_mean is not None and layer.running_var is not None
     scale = 1 / np.sqrt(layer.running_var.data + float(layer.eps))
     if layer.weight is not None:
         scale = scale * layer.weight.data

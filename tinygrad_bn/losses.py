@@ -104,6 +104,8 @@ def cross_entropy(
     if one_sample:
         input, target = input.unsqueeze(0), target.unsqueeze(0)
     classes = checks.class_scores(input, weight)
+    if weight is not None:
+        weight = weight.reshape(1, -1, *[1] * (input.ndim - 2))
     kept, for_each = 1 - label_smoothing, label_smoothing / classes
     divisor = None  # of the mean: the number of losses
     if target.is_floating_point():
@@ -122,7 +124,7 @@ def cross_entropy(
             divisor = total_weight(one_hot, weight)
             input = where(used, input, 0.0)  # no gradient for the ignored, whatever they hold
     if weight is not None:
-        wanted = wanted * weight.reshape(1, -1, *[1] * (input.ndim - 2))
+        wanted = wanted * weight
     losses = soft_cross_entropy(input, wanted)
     return reduced(losses.squeeze(0) if one_sample else losses, reduction, divisor)
 
@@ -156,10 +158,8 @@ def one_hot_rows(labels: Array, used: Array, classes: int) -> Array:
 
 def total_weight(one_hot: Array, weight: Tensor | None) -> float:
     """What a weighted mean divides by: the weights of the true classes, added up; NaN for 0."""
-    batch_axes = (0, *range(2, one_hot.ndim))
-    counts = one_hot.sum(batch_axes)  # how often each class occurs, (C,)
-    weights = counts if weight is None else counts * weight.data
-    return float(weights.sum()) or math.nan
+    weights = one_hot if weight is None else one_hot * weight.data
+    return float(weights.sum(dtype=np.float64)) or math.nan
 
 
 def reduced(losses: Tensor, reduction: str, divisor: float | None = None) -> Tensor:

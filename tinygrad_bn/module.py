@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from textwrap import indent
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -48,8 +48,20 @@ class LoadResult(NamedTuple):
     unexpected_keys: list[str]
 
 
-Hook = Callable[[Any, tuple[Any, ...], Any], Any]  # (module, arguments, output)
+Hook = Callable[..., Any]  # of (module, arguments, output)
 Named = Iterator[tuple[str, Tensor]]  # tensors with their names
+
+
+V = TypeVar("V")
+
+
+def each_once(named: list[tuple[str, V]]) -> Iterator[tuple[str, V]]:
+    """Values with their names; what has several, under the first of them."""
+    seen = set()
+    for name, value in named:
+        if value not in seen:
+            seen.add(value)
+            yield name, value
 
 
 class RemovableHandle:
@@ -136,19 +148,21 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules among its attributes, each once, under the first of its names."""
-        first_names: dict[Module, str] = {}
-        for name, child in self._submodules():
-            first_names.setdefault(child, name)
-        return ((name, child) for child, name in first_names.items())
+        return each_once(self._submodules())
 
     def children(self) -> Iterator[Module]:
         """The modules among its attributes, each once."""
         return (child for _, child in self.named_children())
 
+    def _walk(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below it, each under all of its names: "", "0.", "0.inner."."""
+        yield prefix, self
+        for name, child in self._submodules():
+            yield from child._walk(f"{prefix}{name}.")
+
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""
-        below = [module for child in self.children() for module in child.modules()]
-        return iter(dict.fromkeys([self, *below]))
+        return iter(dict.fromkeys([module for _, module in self._walk()]))
 
     def _own_tensors(self) -> Named:
         """Its parameters, then its buffers, without those of its children."""
@@ -160,19 +174,11 @@ class Module:
             if value is not None:
                 yield name, value
 
-    def _tensors(self, prefix: str = "") -> Named:
+    def _tensors(self) -> Named:
         """All parameters and buffers, at all depths; a shared one under each of its names."""
-        for name, tensor in self._own_tensors():
-            yield prefix + name, tensor
-        for name, child in self._submodules():
-            yield from child._tensors(f"{prefix}{name}.")
-
-    def _optional(self, prefix: str = "") -> Iterator[str]:
-        """The names of all tensors that a checkpoint may lack."""
-        for name in self.optional:
-            yield prefix + name
-        for name, child in self._submodules():
-            yield from child._optional(f"{prefix}{name}.")
+        for prefix, module in self._walk():
+            for name, tensor in module._own_tensors():
+                yield prefix + name, tensor
 
     def named_parameters(self) -> Named:
         """Each parameter once, under the first of its names.
@@ -181,11 +187,8 @@ class Module:
         """
         for module in self.modules():
             warn_of_plain_lists(module)
-        first_names: dict[Tensor, str] = {}
-        for name, tensor in self._tensors():
-            if isinstance(tensor, Parameter):
-                first_names.setdefault(tensor, name)
-        return ((name, parameter) for parameter, name in first_names.items())
+        named = [(name, value) for name, value in self._tensors() if isinstance(value, Parameter)]
+        return each_once(named)
 
     def parameters(self) -> Iterator[Tensor]:
         """Each parameter once."""
@@ -209,7 +212,8 @@ class Module:
         """
         checks.saved(self, state_dict)
         own = dict(self._tensors())
-        not_missed = {*state_dict, *self._optional()}
+        optional = [prefix + name for prefix, module in self._walk() for name in module.optional]
+        not_missed = {*state_dict, *optional}
         missing = [name for name in own if name not in not_missed]
         unexpected = [name for name in state_dict if name not in own]
         arrays = {name: numbers(name, state_dict[name]) for name in own if name in state_dict}

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from types import EllipsisType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import checks, kernels
-from .checks import RANK, DType, bool_, float32, float64, int64
+from .checks import DType, float32, float64, int64
 from .engine import (
     OUTPUT,
     Array,
@@ -23,6 +24,7 @@ from .engine import (
     Node,
     Shape,
     Version,
+    check_gradient,
     recording,
 )
 from .engine import backward as _backward
@@ -61,7 +63,7 @@ def set_rng_state(new_state: Any) -> None:
 
     >>> set_rng_state(get_rng_state())
     """
-    kernels.set_state(generator, checks.rng_state(new_state))
+    kernels.set_state(generator, np.asarray(new_state))
 
 
 # --- how an operation becomes part of the graph ---------------------------------------------------
@@ -75,14 +77,6 @@ def wrap(array: Array) -> Tensor:
     out._grad = out.grad_fn = None
     out._requires_grad = False
     return out
-
-
-def sharing(view: Tensor, x: Tensor) -> Tensor:
-    """`view`; if it lies in the memory of x, what is changed in one of them is changed in both."""
-    owner = view.data.base  # None, if it has memory of its own: reshape may have to copy
-    if owner is x.data or (owner is not None and owner is x.data.base):
-        view.version = x.version
-    return view
 
 
 Input = tuple[Any, ...]  # (tensor, its derivative, and each tensor whose values that uses)
@@ -117,11 +111,20 @@ def record(name: str, data: Array, *inputs: Input, **arguments: Any) -> Tensor:
     return out
 
 
+def record_view(name: str, data: Array, input: Input, **arguments: Any) -> Tensor:
+    """The same where `data` may lie in the memory of x: a change in one of them is one in both."""
+    view = record(name, data, input, **arguments)
+    x, owner = input[0], data.base  # None, if it has memory of its own: reshape may have to copy
+    if owner is x.data or (owner is not None and owner is x.data.base):
+        view.version = x.version
+    return view
+
+
 def record_joint(
     name: str,
     data: Array,
     parents: tuple[Tensor, ...],
-    derivative: JointDerivative[Tensor],
+    derivative: JointDerivative,
     used: Sequence[Any],
     **arguments: Any,
 ) -> Tensor:
@@ -154,18 +157,17 @@ def promoted(a: Tensor, b: Operand) -> DType:
     """
     first = a.data.dtype
     if not isinstance(b, Tensor):
-        return max(first, checks.number_dtype(b), key=RANK.__getitem__)
+        return max(first, checks.number_dtype(b), key=checks.rank)
     second = b.data.dtype
     if first.kind == second.kind == "f" and (a.ndim == 0) != (b.ndim == 0):
         return second if a.ndim == 0 else first
-    return max(first, second, key=RANK.__getitem__)
+    return max(first, second, key=checks.rank)
 
 
-def operands(a: Tensor, b: Operand, least: DType = bool_) -> tuple[Tensor, Tensor]:
-    """`a` and `b` as tensors of the dtype that their operation has, `least` or a later one."""
+def operands(a: Tensor, b: Operand) -> tuple[Tensor, Tensor]:
+    """`a` and `b` as tensors of the dtype that their operation has."""
     dtype = a.data.dtype
-    alike = isinstance(b, Tensor) and b.data.dtype is dtype
-    if alike and (least is bool_ or RANK[dtype] >= RANK[least]):  # the usual case: nothing to do
+    if isinstance(b, Tensor) and b.data.dtype is dtype:  # the usual case: nothing to do
         return a, b
     if dtype.kind == "f" and type(b) in (int, float):  # the next usual case
         return a, wrap(np.array(b, dtype))
@@ -173,7 +175,7 @@ def operands(a: Tensor, b: Operand, least: DType = bool_) -> tuple[Tensor, Tenso
         b = b.item()
     elif isinstance(b, np.ndarray):
         b = Tensor(b)
-    dtype = max(promoted(a, b), least, key=RANK.__getitem__)
+    dtype = promoted(a, b)
     second = converted(b, dtype) if isinstance(b, Tensor) else wrap(np.array(b, dtype))
     return converted(a, dtype), second
 
@@ -302,7 +304,7 @@ class Tensor:
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
-            checks.is_gradient(self, value)
+            check_gradient(value, self)
         self._grad = value
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -430,7 +432,7 @@ class Tensor:
     def __getstate__(self) -> Any:
         """What `copy`, `deepcopy` and `pickle` take; RuntimeError for a result with its graph."""
         checks.has_no_graph(self)
-        state: tuple[Any, dict[str, Any]] = super().__getstate__()  # type: ignore[assignment]
+        state: Any = super().__getstate__()
         attributes, slots = state
         if self.grad is not None and self.grad.grad_fn is not None:
             slots["_grad"] = None  # a copy of the gradient would need one of its graph
@@ -438,19 +440,7 @@ class Tensor:
 
     # --- the graph --------------------------------------------------------------------------------
 
-    def backward(
-        self,
-        gradient: Tensor | None = None,
-        retain_graph: bool = False,
-        create_graph: bool = False,
-    ) -> None:
-        """Add the gradient of (gradient · self) to `.grad` of every leaf that requires one.
-
-        gradient: of the shape of self; needed unless self is a single number. The graph is
-        released, unless `retain_graph` or `create_graph` is set; with the latter, the gradients can
-        be differentiated again. RuntimeError without a graph, or if it was released before.
-        """
-        _backward(self, gradient, retain_graph, create_graph)
+    backward = _backward
 
     def detach(self) -> Tensor:
         """The same values, in the same memory, without their history."""
@@ -622,7 +612,9 @@ class Tensor:
 
     def __truediv__(self, other: Operand) -> Tensor:
         """a / b; integers are divided as float32."""
-        a, b = operands(self, other, least=float32)
+        a, b = operands(self, other)
+        if a.data.dtype.kind != "f":
+            a, b = a * 1.0, b * 1.0
         return record(
             "div",
             combined("/", np.true_divide, a, b),
@@ -691,7 +683,7 @@ class Tensor:
 
     def _write(self, name: str, result: Tensor) -> Tensor:
         """Put `result` into this tensor's own memory; returns self."""
-        checks.not_recorded(name, self, result, recording.get())
+        checks.not_recorded(name, self, result)
         checks.can_hold(name, self, result)
         self.data[...] = result.data
         self.version.number += 1
@@ -753,7 +745,7 @@ class Tensor:
     def __setitem__(self, index: Any, value: Operand) -> None:
         """`x[index] = value`, in place, with an index as `x[index]` takes it."""
         source = as_tensor(value)
-        checks.not_recorded("x[...] = y", self, source, recording.get())
+        checks.not_recorded("x[...] = y", self, source)
         self.data[plain_index(index)] = source.data
         self.version.number += 1
 
@@ -853,13 +845,12 @@ class Tensor:
             raise ValueError(
                 f"reshape: {sizes} does not hold the {self.numel()} elements of {self.shape}"
             ) from None
-        view = record(
+        return record_view(
             "reshape",
             y,
             (self, lambda g, y: g.reshape(before)),
             shape=y.shape,
         )
-        return sharing(view, self)
 
     view = reshape  # where memory has another order, it is copied, not refused
 
@@ -867,36 +858,33 @@ class Tensor:
         """The axes in another order."""
         axes = checks.every_axis(checks.integers("dim", dims), self.ndim)
         back = np.argsort(axes).tolist()
-        view = record(
+        return record_view(
             "permute",
             self.data.transpose(axes),
             (self, lambda g, y: g.permute(back)),
             dims=axes,
         )
-        return sharing(view, self)
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Two axes exchanged."""
         i, j = checks.axis(dim0, self.ndim), checks.axis(dim1, self.ndim)
         y = self.data.swapaxes(i, j) if self.ndim else self.data[...]
-        view = record(
+        return record_view(
             "transpose",
             y,
             (self, lambda g, y: g.transpose(i, j)),
             dim0=i,
             dim1=j,
         )
-        return sharing(view, self)
 
     @property
     def T(self) -> Tensor:
         """The axes in reverse order."""
-        view = record(
+        return record_view(
             "T",
             self.data.T,
             (self, lambda g, y: g.T),
         )
-        return sharing(view, self)
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """The axes start_dim … end_dim joined into one."""
@@ -919,18 +907,20 @@ class Tensor:
 
     def expand(self, *shape: Any) -> Tensor:
         """Repeated along axes of size 1 (and new leading ones) to `shape`; -1 keeps a size."""
-        sizes = checks.expanded_shape(checks.sizes(shape, least=-1), self.shape)
+        wanted = checks.sizes(shape, least=-1)
+        there = (-1,) * (len(wanted) - self.ndim) + self.shape
+        pairs = zip(wanted, there, strict=False)
+        sizes = tuple([old if size == -1 else size for size, old in pairs])
         try:
             y = np.broadcast_to(self.data, sizes)
         except ValueError:
             raise ValueError(f"expand{sizes}: there is no such shape for {self.shape}") from None
-        view = record(
+        return record_view(
             "expand",
             y,
             (self, lambda g, y: g),  # the walk adds up the copies' gradients
             shape=sizes,
         )
-        return sharing(view, self)
 
     def __getitem__(self, index: Any) -> Tensor:
         """Indexing as in NumPy: integers, slices, None, ..., integer and boolean arrays."""
@@ -938,13 +928,12 @@ class Tensor:
         y = self.data[index]
         if not isinstance(y, np.ndarray):  # a copy of one number: the dots make a view of it
             y = self.data[(*index, ...)]
-        view = record(
+        return record_view(
             "getitem",
             y,
             (self, lambda g, y: scatter(g, index, shape)),
             index=index,
         )
-        return sharing(view, self)
 
 
 # --- the linear maps that the derivatives above are made of ---------------------------------------
@@ -974,7 +963,7 @@ def spread(g: Tensor, shape: Shape, axes: Shape) -> Tensor:
 def scatter(g: Tensor, index: tuple[Any, ...], shape: Shape) -> Tensor:
     """Zeros of `shape` with `g` added at `index`: the transpose of indexing."""
     y = np.zeros(shape, g.dtype)
-    if checks.is_basic_index(index):
+    if all(isinstance(part, slice | int | EllipsisType | None) for part in index):
         y[index] = g.data
     else:
         np.add.at(y, index, g.data)  # an index array may name an element more than once
@@ -1071,9 +1060,13 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """
     checks.joinable(tensors, Tensor)
     axis = checks.axis(dim, tensors[0].ndim)
-    checks.joined_shapes(tensors, axis)
-    dtype = max([t.dtype for t in tensors], key=RANK.__getitem__)
+    dtype = max([t.dtype for t in tensors], key=checks.rank)
     tensors = [t.to(dtype) for t in tensors]
+    try:
+        y = np.concatenate([t.data for t in tensors], axis)
+    except ValueError as error:  # NumPy knows which of the shapes does not fit, and why
+        shapes = [t.shape for t in tensors]
+        raise ValueError(f"cat: shapes {shapes} cannot be joined: {error}") from None
     parts = []
     end = 0
     for t in tensors:
@@ -1082,7 +1075,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         parts.append((t, lambda g, y, part=part: g[part]))  # its own part, not the last one
     return record(
         "cat",
-        np.concatenate([t.data for t in tensors], axis),
+        y,
         *parts,
         dim=axis,
     )
@@ -1169,12 +1162,12 @@ def arange(
     if end is None:
         start, end = 0, start
     given = (start, end, step)  # numbers; those of NumPy's, and tensors of one element, as Python's
-    numbers = [value.item() if hasattr(value, "item") else value for value in given]
-    start, end, step = numbers
-    integers = all(isinstance(value, int) for value in numbers)
+    start, end, step = [value.item() if hasattr(value, "item") else value for value in given]
+    integers = all(isinstance(value, int) for value in (start, end, step))
     wanted = checks.supported_dtype(dtype or (int64 if integers else float32))
-    checks.steps(start, end, step, wanted)
-    if integers or wanted == int64:
+    whole = integers or wanted == int64
+    checks.steps(start, end, step, wanted, whole)
+    if whole:
         values: Array = np.arange(int(start), int(end), int(step), dtype=int64)
     else:  # not NumPy's arange: it adds up a step that was rounded beside `start`
         values = start + np.arange(math.ceil((end - start) / step)) * step

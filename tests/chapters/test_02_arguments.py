@@ -232,15 +232,15 @@ def test_negative_powers_of_integers_are_refused(torch):
 
 
 def test_what_cannot_be_joined_is_named_by_its_shapes():
-    with pytest.raises(ValueError, match=r"cat: \(2, 3\) and \(4, 4\) differ in more than dim 0"):
+    with pytest.raises(ValueError, match=r"cat: shapes \[\(2, 3\), \(4, 4\)\] .* dim.* 1.* 3 .* 4"):
         tg.cat([tg.ones(2, 3), tg.ones(4, 4)])
-    with pytest.raises(ValueError, match=r"cat: \(2, 3\) and \(3,\) differ"):
+    with pytest.raises(ValueError, match=r"cat: shapes \[\(2, 3\), \(3,\)\] .* 2 dim.* 1 dim"):
         tg.cat([tg.ones(2, 3), tg.ones(3)], 1)
     with pytest.raises(ValueError, match="at least one tensor"):
         tg.stack([])
     with pytest.raises(TypeError, match="only tensors can be joined, not ndarray"):
         tg.stack([np.ones(2)])
-    with pytest.raises(ValueError, match="without axes cannot be joined to others: use stack"):
+    with pytest.raises(ValueError, match="zero-dimensional arrays cannot be concatenated"):
         tg.cat([tg.tensor(1.0), tg.tensor(2.0)])
     for join in (tg.cat, tg.stack):
         with pytest.raises(TypeError, match="a list of tensors is needed, not one tensor"):
@@ -330,13 +330,17 @@ def test_bools_are_not_subtracted(torch, expression):
         (lambda: SHAPED.clamp(max=np.ones(3)), TypeError, "clamp: max must be a number, not nd"),
         (lambda: SHAPED.clamp("0"), TypeError, "clamp: min must be a number, not str"),
         (lambda: SHAPED.clamp(), ValueError, "needs min, max or both"),
-        (lambda: tg.arange("3"), TypeError, "arange: end must be a number, not '3'"),
+        (lambda: tg.arange("3"), TypeError, "end must be a number, not '3'"),
         (lambda: tg.arange(0, None, 2), TypeError, None),
-        (lambda: tg.arange(float("inf")), ValueError, "end must be finite"),
-        (lambda: tg.arange(0, 1, float("nan")), ValueError, "step must be finite"),
+        (lambda: tg.arange(float("inf")), ValueError, "end must be between .*, not inf"),
+        (lambda: tg.arange(0, 1, float("nan")), ValueError, "step must be between .*, not nan"),
         (lambda: tg.arange(0, 5, 0), ValueError, "steps of 0"),
-        (lambda: tg.arange(2**63), ValueError, "end must fit into int64, not 9223372036854775808"),
-        (lambda: tg.arange(-(2**63) - 1, 0), ValueError, "start must fit into int64"),
+        (lambda: tg.arange(2**63), ValueError, "end must be .* and 9223372036854775807, not 922"),
+        (
+            lambda: tg.arange(-(2**63) - 1, 0),
+            ValueError,
+            "start must be between -922",
+        ),
         (lambda: tg.arange(2.0**64, 0, 2**62), ValueError, "do not lead"),
         (lambda: tg.arange(5, 2), ValueError, "do not lead from 5 to 2"),
         (lambda: tg.arange(0.0, 5.0, 0.0), ValueError, "steps of 0.0 do not lead from 0.0 to 5.0"),

@@ -706,3 +706,8 @@ def test_an_option_of_pooling_is_a_truth_value(name):
     if name == "ceil_mode":
         with pytest.raises(TypeError, match="ceil_mode must be True or False"):
             nn.MaxPool2d(2, ceil_mode="yes")
+
+
+def test_an_average_with_padding_along_one_axis_only():
+    y = F.avg_pool2d(tg.ones(1, 1, 2, 2), 2, stride=1, padding=(1, 0))
+    assert y.tolist() == [[[[0.5], [1.0], [0.5]]]]

@@ -506,3 +506,11 @@ def test_a_layer_that_is_called_again_later_comes_in_the_order_of_its_first_call
     assert_close([a.running_mean.item(), a.running_var.item()], np.array([mean, var], float), 1e-5)
     after_a = (x - mean) / np.sqrt(var)
     assert_close([b.running_mean.item(), b.running_var.item()], of(after_a).astype(float), 1e-5)
+
+
+def test_a_layer_of_another_sequential_is_not_the_one_before():
+    model = nn.Sequential(
+        nn.Sequential(nn.Linear(2, 3)), nn.ReLU(), nn.Sequential(nn.BatchNorm1d(3))
+    )
+    with pytest.raises(ValueError, match=r"2\.0 cannot be folded.*follows no Linear"):
+        tg.fold_batch_norm(model.eval())

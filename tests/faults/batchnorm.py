@@ -16,9 +16,9 @@ FAULTS = {
         "composed-gamma": ("y * per_channel(weight, x.ndim)", "y + per_channel(weight, x.ndim)"),
     },
     "batch_norm_train": {
-        "no-gamma-is-0": ("np.ones(channels, x.dtype)", "np.zeros(channels, x.dtype)"),
-        "no-beta-is-1": ("np.zeros(channels, x.dtype)", "np.ones(channels, x.dtype)"),
-        "no-gamma-dtype": ("np.ones(channels, x.dtype)", "np.ones(channels)"),
+        "no-gamma-is-0": ("ones(channels, dtype=x.dtype)", "zeros(channels, dtype=x.dtype)"),
+        "no-beta-is-1": ("zeros(channels, dtype=x.dtype)", "ones(channels, dtype=x.dtype)"),
+        "no-gamma-dtype": ("ones(channels, dtype=x.dtype)", "ones(channels, dtype='float64')"),
         "gamma-and-beta-exchanged": ("(x, gamma, beta)", "(x, beta, gamma)"),
         "eps-not-recorded": ("eps=eps", "eps=0"),
     },
@@ -129,10 +129,19 @@ FAULTS = {
         ),
     },
     "BatchNorm.reset_running_stats": {
-        "reset-when-switched-off": ("not self.track_running_stats", "False"),
-        "reset-variance": ("self.running_var.fill_(1)", "self.running_var.zero_()"),
-        "reset-mean": ("self.running_mean.zero_()", "pass"),
-        "reset-count": ("self.num_batches_tracked.zero_()", "pass"),
+        "reset-when-switched-off": ("self.track_running_stats", "True"),
+        "reset-variance": (
+            "{'running_mean': 0, 'running_var': 1, 'num_batches_tracked': 0}",
+            "{'running_mean': 0, 'running_var': 0, 'num_batches_tracked': 0}",
+        ),
+        "reset-mean": (
+            "{'running_mean': 0, 'running_var': 1, 'num_batches_tracked': 0}",
+            "{'running_var': 1, 'num_batches_tracked': 0}",
+        ),
+        "reset-count": (
+            "{'running_mean': 0, 'running_var': 1, 'num_batches_tracked': 0}",
+            "{'running_mean': 0, 'running_var': 1}",
+        ),
     },
     "BatchNorm.forward": {
         "channels-not-checked": ("checks.channels(self, input, self.kinds)", "pass"),

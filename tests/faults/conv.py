@@ -24,23 +24,12 @@ FAULTS = {
     },
     "conv2d": {
         "bias-forgotten": (
-            "convolution(input, weight, window, bias)",
-            "convolution(input, weight, window)",
+            "convolution(x, weight, window, bias)",
+            "convolution(x, weight, window)",
         ),
-        "unbatched-options": (
-            "conv2d(batch, weight, bias, stride, padding, dilation, groups)",
-            "conv2d(batch, weight, bias, dilation, padding, stride, groups)",
-        ),
-        "unbatched-without-bias": (
-            "conv2d(batch, weight, bias, stride, padding, dilation, groups)",
-            "conv2d(batch, weight, None, stride, padding, dilation, groups)",
-        ),
-        "unbatched-stays-batched": (
-            "conv2d(batch, weight, bias, stride, padding, dilation, groups).squeeze(0)",
-            "conv2d(batch, weight, bias, stride, padding, dilation, groups)",
-        ),
+        "unbatched-stays-batched": ("y.squeeze(0) if input.ndim == 3 else y", "y"),
         "kernel-axes": ("weight.shape[2:]", "weight.shape[2:][::-1]"),
-        "not-checked": ("checks.conv2d(input, weight, bias, groups)", "input.shape[2:]"),
+        "not-checked": ("checks.conv2d(x, weight, bias, groups)", "input.shape[2:]"),
         "kernel-does-not-fit": ("checks.kernel_fits(window)", "pass"),
     },
     "Conv2d.__init__": {
@@ -55,12 +44,12 @@ FAULTS = {
         ),
         "layer-groups": ("in_channels // groups", "in_channels"),
         "layer-padding-axes": (
-            "padding if isinstance(padding, str) else (top, left)",
-            "padding if isinstance(padding, str) else (left, top)",
+            "pair('padding', padding, 0)",
+            "pair('padding', padding, 0)[::-1]",
         ),
         "layer-same-is-fixed": (
-            "padding if isinstance(padding, str) else (top, left)",
-            "(top, left)",
+            "padding if isinstance(padding, str) else pair('padding', padding, 0)",
+            "tuple([before for before, _ in window.padding])",
         ),
         "layer-always-a-bias": (
             "initial((out_channels,), fan_in) if bias else None",
@@ -85,31 +74,22 @@ FAULTS = {
         ),
     },
     "max_pool2d": {
-        "pool-unbatched-dilation": (
-            "max_pool2d(batch, kernel_size, stride, padding, dilation, ceil_mode)",
-            "max_pool2d(batch, kernel_size, stride, padding, ceil_mode=ceil_mode)",
-        ),
-        "pool-unbatched-stays": (
-            "max_pool2d(batch, kernel_size, stride, padding, dilation, ceil_mode).squeeze(0)",
-            "max_pool2d(batch, kernel_size, stride, padding, dilation, ceil_mode)",
-        ),
+        "pool-unbatched-stays": ("y.squeeze(0) if input.ndim == 3 else y", "y"),
         "pool-not-checked": ("checks.images('max_pool2d', input)", "input.shape[2:]"),
         "pool-does-not-fit": ("checks.kernel_fits(window)", "pass"),
-        "pool-gradient": ("route(g, input, y, window)", "-route(g, input, y, window)"),
+        "pool-gradient": ("route(g, x, y, window)", "-route(g, x, y, window)"),
     },
     "route": {"pool-second": ("collect(h, x, y, window)", "-collect(h, x, y, window)")},
     "collect": {"pool-third": ("route(g, x, y, window)", "-route(g, x, y, window)")},
     "covered": {
-        "covered-from-the-image": (
-            "np.arange(window.output[axis]) * window.stride[axis] - before",
-            "np.arange(window.output[axis]) * window.stride[axis]",
-        ),
         "covered-beyond": (
-            "np.minimum(start + window.kernel[axis], size + counted[1])",
-            "start + window.kernel[axis]",
+            "np.pad(np.ones(size), np.subtract(window.padding, counted))",
+            "np.ones(np.add(size, 9))",
         ),
-        "covered-before": ("np.maximum(start, -counted[0])", "start"),
-        "covered-without-padding": ("size + counted[1]", "size"),
+        "covered-without-padding": ("counted.sum(1)", "0"),
+        "covered-twice": ("np.subtract(window.padding, counted)", "window.padding"),
+        "covered-across": ("counted.sum(1)", "counted.sum(0)"),
+        "covered-transposed": ("(0, 1, 2, 5)", "(0, 3, 4, 5)"),
     },
     "avg_pool2d": {
         "average-of-all": ("wrap(pixels)", "math.prod(window.kernel)"),
@@ -118,13 +98,9 @@ FAULTS = {
             "window.padding",
         ),
         "average-floor": ("window.rounded_up()", "window"),
-        "average-transposed": ("np.outer(vertical, horizontal)", "np.outer(horizontal, vertical)"),
-        "average": ("convolution(input, wrap(ones), window) / wrap(pixels)", "wrap(pixels)"),
+        "average": ("convolution(x, wrap(ones), window) / wrap(pixels)", "wrap(pixels)"),
         "average-over-channels": ("groups=channels", "groups=1"),
-        "average-unbatched-padding": (
-            "(kernel_size, stride, padding, ceil_mode, count_include_pad)",
-            "(kernel_size, stride, 0, ceil_mode, count_include_pad)",
-        ),
+        "average-unbatched-stays": ("y.squeeze(0) if input.ndim == 3 else y", "y"),
         "average-not-checked": ("checks.images('avg_pool2d', input)", "input.shape[2:]"),
         "average-does-not-fit": ("checks.kernel_fits(window)", "pass"),
     },
@@ -140,7 +116,10 @@ FAULTS = {
         ),
     },
     "Pooling.__init__": {
-        "layer-pool-not-checked": ("pool_window((1, 1), kernel_size, stride, padding)", "pass"),
+        "layer-pool-not-checked": (
+            "pool_window((1, 1), kernel_size, stride, padding, dilation)",
+            "pass",
+        ),
         "layer-pool-stride": (
             "kernel_size if stride is None else stride",
             "1 if stride is None else stride",
@@ -148,8 +127,8 @@ FAULTS = {
     },
     "MaxPool2d.__init__": {
         "layer-pool-dilation-not-checked": (
-            "pool_window((1, 1), kernel_size, stride, padding, dilation)",
-            "pass",
+            "super().__init__(kernel_size, stride, padding, ceil_mode, dilation)",
+            "super().__init__(kernel_size, stride, padding, ceil_mode)",
         ),
     },
     "MaxPool2d.forward": {

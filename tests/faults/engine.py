@@ -129,6 +129,11 @@ FAULTS = {
         "never-recorded": ("grad_mode(create_graph)", "grad_mode(False)"),
         "given-inputs-unknown-to-the-search": ("wanted or ()", "()"),
     },
+    "check_gradient": {
+        "array-as-gradient": ("not hasattr(gradient, 'grad_fn')", "False"),
+        "gradient-of-another-shape": ("gradient.data.shape != tensor.data.shape", "False"),
+        "gradient-of-another-dtype": ("gradient.data.dtype != tensor.data.dtype", "False"),
+    },
     "seed_for": {
         "nothing-recorded-unnoticed": ("not output.requires_grad", "False"),
         "vector-of-one": ("output.data.size != 1", "output.data.ndim"),
@@ -138,15 +143,18 @@ FAULTS = {
             "one.data = np.ones_like(output.data)",
             "one.data[...] = 1",
         ),
-        "array-as-gradient": ("not hasattr(gradient, 'grad_fn')", "False"),
-        "gradient-of-another-shape": ("gradient.data.shape != output.data.shape", "False"),
-        "gradient-of-another-dtype": ("gradient.data.dtype != output.data.dtype", "False"),
+        "seed-of-anything": ("check_gradient(gradient, output)", "pass"),
         "seed-of-caller": ("gradient.clone()", "gradient"),
         "seed-without-history": ("grad_mode(create_graph)", "grad_mode(False)"),
         "seed-always-recorded": ("grad_mode(create_graph)", "grad_mode(True)"),
     },
     "backward": {
         "create-releases": ("retain_graph or create_graph", "retain_graph"),
+        "retain-forgotten": ("retain_graph or create_graph", "create_graph"),
+        "create-forgotten": (
+            "differentiate([source_of(self)], [seed], None, retain, create_graph)",
+            "differentiate([self], [seed], None, retain, False)",
+        ),
         "no-accumulation": ("before + g", "g"),
         "shared-grads": ("id(g.data) in taken", "False"),
         "shared-grads-forgotten": ("taken.add(id(g.data))", "pass"),
@@ -176,7 +184,7 @@ FAULTS = {
             "tuple(map(found.get, sources))",
             "tuple(map(found.get, sources[::-1]))",
         ),
-        "given-gradients-ignored": ("given = as_list(grad_outputs)", "pass"),
+        "given-gradients-ignored": ("as_list(grad_outputs)", "[None] * len(outs)"),
         "seeds-of-the-first": (
             "seed_for(out, g, create_graph)",
             "seed_for(out, given[0], create_graph)",

@@ -29,23 +29,22 @@ FAULTS = {
     },
     "random_weights": {
         "weights-of-1": ("rng.standard_normal(output.shape)", "np.ones(output.shape)"),
+        "weights-are-constants": (
+            "Tensor(rng.standard_normal(output.shape), True)",
+            "Tensor(rng.standard_normal(output.shape))",
+        ),
         "any-seed": ("np.random.default_rng(seed)", "np.random.default_rng(0)"),
     },
     "weighted_sum": {"first-output-only": ("stack(terms).sum()", "terms[0]")},
     "gradcheck": {
         "unused-input-is-an-error": ("allow_unused=True", "allow_unused=False"),
-        "not-recorded-is-an-error": ("total.requires_grad", "True"),
         "unused-input-is-right": (
             "np.zeros(array.shape) if g is None else g.data",
             "expected if g is None else g.data",
         ),
-        "new-weights": (
-            "weighted_sum(outputs(), weights)",
-            "weighted_sum(outputs(), random_weights(at_inputs, seed + 1))",
-        ),
     },
     "gradgradcheck": {
-        "no-weights-checked": ("weight.requires_grad = True", "pass"),
+        "no-weights-checked": ("[*tensors, *weights]", "[*tensors, *map(Tensor, weights)]"),
         "options-ignored": (
             "gradcheck(first_derivatives, [*tensors, *weights], seed=seed, **options)",
             "gradcheck(first_derivatives, [*tensors, *weights], seed=seed)",

@@ -9,12 +9,18 @@ FAULTS = {
         "population-of-no-layers": ("not layers", "False"),
         "population-not-handed-back": ("layer.load_state_dict(tried.state_dict())", "pass"),
         "population-of-the-last-layer": (
-            "in_order_of_calls(trial, inputs)",
-            "in_order_of_calls(trial, inputs)[-1:]",
+            "dict.fromkeys(called)",
+            "list(dict.fromkeys(called))[-1:]",
         ),
-        "population-in-reverse": (
-            "in_order_of_calls(trial, inputs)",
-            "in_order_of_calls(trial, inputs)[::-1]",
+        "population-in-reverse": ("dict.fromkeys(called)", "list(dict.fromkeys(called))[::-1]"),
+        "order-of-definition": ("dict.fromkeys(called)", "trials"),
+        "order-of-names": (
+            "dict.fromkeys(called)",
+            "[layer for layer in trials if layer in called]",
+        ),
+        "order-of-last-calls": (
+            "dict.fromkeys(called)",
+            "list(dict.fromkeys(called[::-1]))[::-1]",
         ),
         "population-with-a-graph": (
             "no_grad()",
@@ -29,19 +35,6 @@ FAULTS = {
     "watched": {
         "first-batch-only": ("inputs", "inputs[:1]"),
         "last-layer-only": ("layers", "layers[-1:]"),
-    },
-    "in_order_of_calls": {
-        "order-of-definition": ("list(called)", "tracking_layers(model)"),
-        "order-of-names": (
-            "list(called)",
-            "[layer for layer in tracking_layers(model) if layer in called]",
-        ),
-    },
-    "in_order_of_calls.<locals>.note": {
-        "order-of-last-calls": (
-            "called.setdefault(layer)",
-            "called.pop(layer, None)\ncalled.setdefault(layer)",
-        ),
     },
     "average_over": {
         "population-momentum": ("layer.momentum = 1.0", "pass"),
@@ -66,10 +59,7 @@ FAULTS = {
             "layer.running_var.copy_(np.average(variances, 0, counts))",
             "pass",
         ),
-        "population-of-empty-batches": (
-            "found and layer.running_mean is not None and layer.running_var is not None",
-            "True",
-        ),
+        "population-of-empty-batches": ("found", "True", 1),
     },
     "average_over.<locals>.note": {
         "population-empty-batches": ("output.numel() > 0", "True"),
@@ -96,13 +86,14 @@ FAULTS = {
         "fold-full-path": ("path.rpartition('.')[2]", "path"),
     },
     "neighbours": {
-        "fold-in-no-order": ("forward_of(module) is Sequential.forward", "True"),
+        "fold-in-no-order": ("forward_of(parent) is Sequential.forward", "True"),
         "fold-first-only": ("before = child", "pass"),
-        "fold-prefix": ("f'{prefix}{name}.'", "f'{name}.'"),
-        "fold-flat": ("neighbours(child, f'{prefix}{name}.')", "()"),
+        "fold-prefix": ("prefix + name", "name"),
+        "fold-flat": ("model._walk()", "[('', model)]"),
+        "fold-across-parents": ("before = None", "before = locals().get('before')"),
         "fold-after-subclass": (
-            "forward_of(module) is Sequential.forward",
-            "isinstance(module, Sequential)",
+            "forward_of(parent) is Sequential.forward",
+            "isinstance(parent, Sequential)",
         ),
     },
     "forward_of": {

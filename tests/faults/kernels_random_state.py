@@ -3,6 +3,7 @@
 ERRORS = "(ValueError, TypeError, KeyError, OverflowError)"
 FAULTS = {
     "set_state": {
+        "state-of-any-dtype": ("state.dtype != np.uint8", "False"),
         "any-text": (ERRORS, "(TypeError, KeyError, OverflowError)"),
         "any-json": (ERRORS, "(ValueError, KeyError, OverflowError)"),
         "state-without-parts": (ERRORS, "(ValueError, TypeError, OverflowError)"),

@@ -61,7 +61,7 @@ FAULTS = {
         "some-ignored": ("not 0 < np.count_nonzero(used) == used.size", "not used.any()"),
         "no-samples": ("not 0 < np.count_nonzero(used) == used.size", "not used.all()"),
         "weights-left-out": (
-            "wanted = wanted * weight.reshape(1, -1, *[1] * (input.ndim - 2))",
+            "wanted = wanted * weight",
             "pass",
         ),
         "weights-on-the-last-axis": ("weight.reshape(1, -1, *[1] * (input.ndim - 2))", "weight"),
@@ -87,10 +87,12 @@ FAULTS = {
         "classes-from-1": ("np.arange(classes)", "np.arange(1, classes + 1)"),
     },
     "total_weight": {
-        "images-not-counted": ("(0, *range(2, one_hot.ndim))", "(0,)"),
-        "mean-of-nothing": ("float(weights.sum()) or math.nan", "float(weights.sum())"),
-        "counted-without-weights": ("counts * weight.data", "counts"),
-        "weights-without-counts": ("counts * weight.data", "weight.data"),
+        "mean-of-nothing": (
+            "float(weights.sum(dtype=np.float64)) or math.nan",
+            "float(weights.sum(dtype=np.float64))",
+        ),
+        "counted-without-weights": ("one_hot * weight.data", "one_hot"),
+        "weights-without-counts": ("one_hot * weight.data", "weight.data"),
     },
     "reduced": {
         "mean": ("losses.sum() / divisor", "losses.mean()"),

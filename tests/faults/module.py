@@ -61,23 +61,27 @@ FAULTS = {
         "module-replaced-by-anything": ("(Parameter, Module)", "(Parameter,)"),
         "buffer-replaced-by-anything": ("name in self._buffers", "False"),
     },
-    "Module._optional": {
-        "optional-of-children-only": ("prefix + name", "''"),
-        "optional-without-children": ("self._submodules()", "[]"),
+    "each_once": {
+        "twice": ("value not in seen", "True"),
+        "first-one-only": ("seen.add(value)", "seen.update(dict(named).values())"),
+        "by-another-name": ("(name, value)", "(named[-1][0], value)", 0),
     },
     "Module.named_children": {
-        "child-under-its-last-name": (
-            "first_names.setdefault(child, name)",
-            "first_names.update({child: name})",
-        )
+        "shared-child-twice": ("each_once(self._submodules())", "iter(self._submodules())")
     },
     "Module._submodules": {
         "children-in-reverse": ("vars(self).items()", "reversed(vars(self).items())"),
     },
+    "Module._walk": {
+        "module-itself-left-out": ("yield prefix, self", "pass"),
+        "children-only": ("child._walk(f'{prefix}{name}.')", "[(f'{prefix}{name}.', child)]"),
+        "prefix-of-parent-lost": ("f'{prefix}{name}.'", "f'{name}.'"),
+    },
     "Module.modules": {
-        "module-itself-left-out": ("[self, *below]", "below"),
-        "shared-module-twice": ("dict.fromkeys([self, *below])", "[self, *below]"),
-        "children-only": ("child.modules()", "[child]"),
+        "shared-module-twice": (
+            "dict.fromkeys([module for _, module in self._walk()])",
+            "[module for _, module in self._walk()]",
+        ),
     },
     "Module._own_tensors": {
         "no-buffers": ("self._buffers", "()"),
@@ -85,19 +89,12 @@ FAULTS = {
         "constants-are-parameters": ("isinstance(value, Parameter)", "isinstance(value, Tensor)"),
     },
     "Module._tensors": {
-        "prefix-of-parent-lost": ('f"{prefix}{name}."', 'f"{name}."'),
         "own-prefix-lost": ("prefix + name", "name"),
     },
     "Module.named_parameters": {
-        "shared-parameter-twice": (
-            "((name, parameter) for parameter, name in first_names.items())",
-            "((name, tensor) for name, tensor in self._tensors() if isinstance(tensor, Parameter))",
-        ),
-        "buffers-are-parameters": ("isinstance(tensor, Parameter)", "True"),
-        "shared-parameter-forgotten": (
-            "first_names.setdefault(tensor, name)",
-            "first_names[tensor] = name",
-        ),
+        "shared-parameter-twice": ("each_once(named)", "iter(named)"),
+        "buffers-are-parameters": ("isinstance(value, Parameter)", "True"),
+        "shared-parameter-forgotten": ("each_once(named)", "each_once(named[::-1])"),
     },
     "Module.buffers": {
         "parameters-are-buffers": ("not isinstance(tensor, Parameter)", "True"),
@@ -117,7 +114,8 @@ FAULTS = {
         "missing-unnoticed": ('f"missing: {name}"', "name"),
         "unexpected-loaded": ("name not in own", "False"),
         "missing-not-reported": ("name not in not_missed", "False"),
-        "optional-reported": ("{*state_dict, *self._optional()}", "{*state_dict}"),
+        "optional-reported": ("{*state_dict, *optional}", "{*state_dict}"),
+        "optional-of-children-only": ("prefix + name", "name", 0),
         "results-exchanged": ("LoadResult(missing, unexpected)", "LoadResult(unexpected, missing)"),
         "shapes-not-compared": ("array.shape != own[name].shape", "False"),
         "first-problem-only": (

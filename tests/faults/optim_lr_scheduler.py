@@ -1,29 +1,6 @@
 """Faults of optim/lr_scheduler.py: where a schedule begins, turns and ends."""
 
 FAULTS = {
-    "step_decay": {
-        "step-off-by-one": ("t // step_size", "(t + 1) // step_size"),
-        "step-exponent": ("gamma ** (t // step_size)", "gamma * (t // step_size)"),
-        "steps-not-whole": ("t // step_size", "t / step_size"),
-    },
-    "cosine_annealing": {
-        "cosine-upside-down": ("cosine(lr, eta_min, t / T_max)", "cosine(eta_min, lr, t / T_max)"),
-        "cosine-straight": ("cosine(lr, eta_min, t / T_max)", "straight(lr, eta_min, t / T_max)"),
-        "cosine-stops": ("t / T_max", "min(t / T_max, 1)"),
-        "cosine-floor": ("cosine(lr, eta_min, t / T_max)", "cosine(lr, 0, t / T_max)"),
-    },
-    "one_cycle": {
-        "cycle-up-from-the-end": (
-            "between(first, peak, t / top if top != 0 else 1.0)",
-            "between(final, peak, t / top if top != 0 else 1.0)",
-        ),
-        "cycle-never-down": ("t <= top", "True"),
-        "cycle-at-the-top": ("t <= top", "t < top"),
-        "cycle-top-at-0": ("top != 0", "True"),
-        "cycle-top-at-0-is-the-start": ("1.0", "0.0", 0),
-        "cycle-beyond-its-end": ("t < last", "True"),
-        "cycle-down-too-early": ("(t - top) / (last - top)", "t / last"),
-    },
     "cosine": {
         "cosine-sign": ("1 + math.cos(math.pi * done)", "1 - math.cos(math.pi * done)"),
         "cosine-whole": ("math.pi * done", "2 * math.pi * done"),
@@ -83,7 +60,28 @@ FAULTS = {
         "gamma-not-checked": ("checks.in_range(0, math.inf, gamma=gamma)", "pass"),
     },
     "StepLR.get_lr": {
-        "step-of-the-first-group": ("self.base_lrs", "self.base_lrs[:1] * len(self.base_lrs)")
+        "step-of-the-first-group": ("self.base_lrs", "self.base_lrs[:1] * len(self.base_lrs)"),
+        "step-off-by-one": (
+            "self.last_epoch // self.step_size",
+            "(self.last_epoch + 1) // self.step_size",
+        ),
+        "step-exponent": (
+            "self.gamma ** (self.last_epoch // self.step_size)",
+            "self.gamma * (self.last_epoch // self.step_size)",
+        ),
+        "steps-not-whole": (
+            "self.last_epoch // self.step_size",
+            "self.last_epoch / self.step_size",
+        ),
+    },
+    "CosineAnnealingLR.get_lr": {
+        "cosine-upside-down": (
+            "cosine(lr, self.eta_min, done)",
+            "cosine(self.eta_min, lr, done)",
+        ),
+        "cosine-straight": ("cosine(lr, self.eta_min, done)", "straight(lr, self.eta_min, done)"),
+        "cosine-stops": ("self.last_epoch / self.T_max", "min(self.last_epoch / self.T_max, 1)"),
+        "cosine-floor": ("cosine(lr, self.eta_min, done)", "cosine(lr, 0, done)"),
     },
     "CosineAnnealingLR.__init__": {
         "cosine-length-not-checked": ("checks.positive_integers(T_max=T_max)", "pass"),
@@ -122,6 +120,16 @@ FAULTS = {
         "cycle-endless": ("self.total_steps = total_steps", "pass"),
     },
     "OneCycleLR.between": {
+        "cycle-up-from-the-end": (
+            "curve(first, peak, t / top if top != 0 else 1.0)",
+            "curve(final, peak, t / top if top != 0 else 1.0)",
+        ),
+        "cycle-never-down": ("t <= top", "True"),
+        "cycle-at-the-top": ("t <= top", "t < top"),
+        "cycle-top-at-0": ("top != 0", "True"),
+        "cycle-top-at-0-is-the-start": ("1.0", "0.0", 0),
+        "cycle-beyond-its-end": ("t < last", "True"),
+        "cycle-down-too-early": ("(t - top) / (last - top)", "t / last"),
         "cycle-top": ("self.pct_start * self.total_steps - 1", "self.pct_start * self.total_steps"),
         "cycle-end": ("self.total_steps - 1", "self.total_steps"),
         "cycle-always-cosine": ("cosine if self.anneal_strategy == 'cos' else straight", "cosine"),
@@ -131,8 +139,8 @@ FAULTS = {
         "cycle-momentum-always": ("self.cycle_momentum", "True"),
         "cycle-momentum-never": ("self.cycle_momentum", "False"),
         "cycle-comes-back": (
-            "('max_momentum', 'base_momentum', 'max_momentum')",
-            "('max_momentum', 'base_momentum', 'base_momentum')",
+            "self.between(group, 'max_momentum', 'base_momentum', 'max_momentum')",
+            "self.between(group, 'max_momentum', 'base_momentum', 'base_momentum')",
         ),
         "cycle-of-later-groups": ("checks.has_a_cycle(groups)", "pass"),
     },

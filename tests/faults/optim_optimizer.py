@@ -33,10 +33,14 @@ FAULTS = {
         "state-ignored": ("state[p][name] = loaded(name, value, p)", "pass"),
     },
     "with_saved_options": {
-        "loaded-options-ignored": ("result[name] = value", "pass"),
+        "loaded-options-ignored": ("group | options", "group"),
         "pytorchs-options-refused": ("value or name in group", "True"),
         "unset-options-not-loaded": ("value or name in group", "value"),
-        "loaded-into-the-group": ("dict(group)", "group"),
+        "loaded-into-the-group": ("group | options", "(group.update(options), group)[1]"),
+        "parameters-loaded": (
+            "group | options | {'params': group['params']}",
+            "group | options",
+        ),
     },
     "loaded": {
         "state-not-copied": ("numbers(name, value).astype(parameter.dtype)", "value.data"),
@@ -60,10 +64,7 @@ FAULTS = {
         ),
         "options-not-checked": ("self.check_options(group)", "pass"),
         "parameters-not-checked": ("checks.parameters(group['params'], known, Tensor)", "pass"),
-        "known-in-this-group-only": (
-            "{id(p) for other in self.param_groups for p in other['params']}",
-            "set()",
-        ),
+        "known-in-this-group-only": ("{id(p) for p in self._parameters()}", "set()"),
         "added-before-it-is-checked": (
             "self.check_options(group)",
             "self.param_groups.append(group)\nself.check_options(group)\nself.param_groups.pop()",
@@ -76,7 +77,7 @@ FAULTS = {
         )
     },
     "Optimizer.zero_grad": {
-        "first-group-zeroed": ("self.param_groups", "self.param_groups[:1]"),
+        "first-group-zeroed": ("self._parameters()", "self.param_groups[0]['params']"),
         "always-none": ("set_to_none", "True"),
     },
     "Optimizer.__repr__": {

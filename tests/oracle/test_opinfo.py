@@ -134,7 +134,7 @@ REFUSED = {
     "cat": {
         "dim # is out of range for a tensor of # dimensions": 4,
         "dtype float16: convert to float32, float64, int64 or bool (with .astype)": 4,
-        "cat: (#) and (#) differ in more than dim #": 4,
+        "cat: shapes [(#), (#), (#)] cannot be joined: all the input arrays must ": 4,
     },
     "squeeze": {},
     "squeeze multiple": {},

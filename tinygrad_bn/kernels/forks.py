@@ -5,20 +5,10 @@ lock is taken before the process forks, and given back by both afterwards.
 """
 
 import os
-from typing import Protocol, TypeVar
+from typing import Any
 
 
-class Lock(Protocol):
-    """What is asked of a lock."""
-
-    def acquire(self) -> object: ...
-    def release(self) -> object: ...
-
-
-L = TypeVar("L", bound=Lock)
-
-
-def held_across_forks(lock: L) -> L:
+def held_across_forks(lock: Any) -> Any:
     """`lock`, which from now on nobody else holds while the process forks."""
     if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
         os.register_at_fork(

@@ -15,9 +15,11 @@ def state_bytes(generator: np.random.Generator) -> Array:  # (bytes,), uint8
 
 def set_state(
     generator: np.random.Generator,
-    state: Array,  # uint8
+    state: Array,
 ) -> None:
-    """Put the generator into a state; ValueError for bytes that `state_bytes` did not give."""
+    """Put the generator into a state of bytes; ValueError if `state_bytes` did not give them."""
+    if state.dtype != np.uint8:
+        raise TypeError(f"a state of the generator is uint8, not {state.dtype}")
     try:
         generator.bit_generator.state = json.loads(state.tobytes())
     except (ValueError, TypeError, KeyError, OverflowError) as error:

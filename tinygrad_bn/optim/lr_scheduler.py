@@ -1,12 +1,12 @@
 """[8c] Learning-rate schedules: how large a step to take, as a function of the steps taken.
 
-Each schedule is a pure function of the step t; the class of the same name sets `group["lr"]` by it
-in an optimizer's groups: when made, and by `step()` after each step.
+Each schedule is a function of the step t. Its class sets `group["lr"]` by it in an optimizer's
+groups: when made, and by `step()` after each step.
 """
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from .. import checks
 from ..checks import PerGroup, State
@@ -14,36 +14,7 @@ from .optimizer import Group, Optimizer
 
 __all__ = ["CosineAnnealingLR", "LRScheduler", "OneCycleLR", "StepLR"]
 
-# --- the schedules --------------------------------------------------------------------------------
-
-
-def step_decay(t: int, lr: float, step_size: int, gamma: float) -> float:
-    """lr · γ^⌊t / step_size⌋."""
-    return lr * gamma ** (t // step_size)
-
-
-def cosine_annealing(t: int, lr: float, T_max: int, eta_min: float) -> float:
-    """From lr at t = 0 down to eta_min at T_max, along half a cosine."""
-    return cosine(lr, eta_min, t / T_max)
-
-
-def one_cycle(
-    t: int,
-    values: Sequence[float],
-    top: float,
-    last: float,
-    between: Callable[..., float],
-) -> float:
-    """Through three values: the first at t = 0, the second at t = top, the third at t = last.
-
-    top: any number from −1 on; where one of the two ways is of length 0, only its end is taken.
-    """
-    first, peak, final = values
-    if t <= top:  # 1. up
-        return between(first, peak, t / top if top != 0 else 1.0)
-    if t < last:  # 2. down
-        return between(peak, final, (t - top) / (last - top))
-    return final  # 3. the step after the last one, whose rate nobody uses
+# --- the curves --------------------------------------------------------------------------------
 
 
 def cosine(a: float, b: float, done: float) -> float:
@@ -89,9 +60,8 @@ class LRScheduler:
             raise ValueError(f"the schedule's {self.total_steps} steps are over")
         self._note_base_lrs()
         self.last_epoch += 1
-        groups = self.optimizer.param_groups
         rates = self.get_lr()
-        for group, lr in zip(groups, rates, strict=True):
+        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = lr
 
     def _note_base_lrs(self) -> None:
@@ -121,7 +91,7 @@ class LRScheduler:
 
 
 class StepLR(LRScheduler):
-    """Multiply the rate by gamma every step_size steps; see `step_decay`.
+    """Multiply the rate by gamma every step_size steps: lr_t = lr_0 · gamma^⌊t / step_size⌋.
 
     >>> schedule = optim.lr_scheduler.StepLR(optim.SGD([zeros(1)], lr=1.0), step_size=1, gamma=0.5)
     >>> schedule.step(); schedule.get_last_lr()
@@ -137,7 +107,8 @@ class StepLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """The rates of this step."""
-        return [step_decay(self.last_epoch, lr, self.step_size, self.gamma) for lr in self.base_lrs]
+        decay = self.gamma ** (self.last_epoch // self.step_size)
+        return [lr * decay for lr in self.base_lrs]
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -157,8 +128,8 @@ class CosineAnnealingLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """The rates of this step."""
-        t = self.last_epoch
-        return [cosine_annealing(t, lr, self.T_max, self.eta_min) for lr in self.base_lrs]
+        done = self.last_epoch / self.T_max
+        return [cosine(lr, self.eta_min, done) for lr in self.base_lrs]
 
 
 class OneCycleLR(LRScheduler):
@@ -221,8 +192,8 @@ class OneCycleLR(LRScheduler):
         super().step()
         if self.cycle_momentum:
             for group in groups:
-                way = ("max_momentum", "base_momentum", "max_momentum")
-                group["momentum"] = self.between(group, *way)
+                momentum = self.between(group, "max_momentum", "base_momentum", "max_momentum")
+                group["momentum"] = momentum
 
     def get_lr(self) -> list[float]:
         """The rates of this step."""
@@ -230,8 +201,17 @@ class OneCycleLR(LRScheduler):
         return [self.between(group, "initial_lr", "max_lr", "min_lr") for group in groups]
 
     def between(self, group: Group, *names: str) -> float:
-        """What an option of the group is now, on its way through three of the group's values."""
-        values = [group[name] for name in names]
-        top, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
+        """What an option of the group is now, on its way through three of the group's values.
+
+        The first is that of step 0, the second that of `top`, the third that of the last step.
+        """
+        values: list[float] = [group[name] for name in names]
+        first, peak, final = values
         curve = cosine if self.anneal_strategy == "cos" else straight
-        return one_cycle(self.last_epoch, values, top, last, curve)
+        t, last = self.last_epoch, self.total_steps - 1
+        top = self.pct_start * self.total_steps - 1  # any number from -1 on
+        if t <= top:  # 1. up
+            return curve(first, peak, t / top if top != 0 else 1.0)
+        if t < last:  # 2. down
+            return curve(peak, final, (t - top) / (last - top))
+        return final  # 3. the step after the last one, whose rate nobody uses

@@ -66,7 +66,7 @@ class Optimizer:
         params = group["params"]
         group["params"] = [params] if isinstance(params, Tensor) else list(params)
         self.check_options(group)
-        known = {id(p) for other in self.param_groups for p in other["params"]}
+        known = {id(p) for p in self._parameters()}
         checks.parameters(group["params"], known, Tensor)
         self.param_groups.append(group)
 
@@ -125,8 +125,7 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set them to zero."""
-        for group in self.param_groups:
-            clear_grads(group["params"], set_to_none)
+        clear_grads(self._parameters(), set_to_none)
 
     def __repr__(self) -> str:
         """The options of each group."""
@@ -139,12 +138,8 @@ class Optimizer:
 
 def with_saved_options(group: Group, saved: Group) -> Group:
     """A group with the options that were saved for it, and with its own parameters."""
-    result = dict(group)
-    for name, value in saved.items():
-        is_option = name != "params" and (value or name in group)
-        if is_option:
-            result[name] = value
-    return result
+    options = {name: value for name, value in saved.items() if value or name in group}
+    return group | options | {"params": group["params"]}
 
 
 def loaded(name: str, value: Any, parameter: Tensor) -> Any:
