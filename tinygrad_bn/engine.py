@@ -64,6 +64,9 @@ Derivative = Callable[[Tensor, Tensor], Tensor]  # (g, y) ↦ gᵀ·∂y/∂x, f
 JointDerivative = Callable[[Tensor, Tensor, Sequence[bool]], Sequence[Tensor | None]]
 
 
+Source = Any  # an operation, which made a tensor; or a leaf, which none has made
+
+
 class Output:
     """Stands for the operation's own output y, where it is said what a derivative uses."""
 
@@ -81,12 +84,11 @@ class Node:
     name, arguments: what was done, as "permute" and {"dims": (1, 0)}.
     shapes, dtypes: of its inputs. These four stay, so that a graph can be drawn at any time.
     parents: what each input came from: the operation that made it, or a leaf, which is the input
-    itself. derivative: a tuple with one for each of them that requires a gradient, and None for the
-    others; or a joint one for all.
+    itself; None for an input that required no gradient at the time. derivative: a tuple with one
+    for each of them, None for such an input; or a joint one for all.
     used: the tensors whose values a derivative needs: (which one, tensor, its version then).
     output: the values of its own output y, if a derivative needs them. `release` lets go of these
     four.
-    required: whether each input required a gradient when the operation was recorded.
 
     A graph of operations, not of tensors: numbers that no derivative needs are freed as soon as the
     program lets go of them. And no derivative refers to y (the walk passes it in), so there is no
@@ -101,15 +103,15 @@ class Node:
         derivative: tuple[Derivative | None, ...] | JointDerivative,
         used: Used,
         output: Any,
-        required: Sequence[bool],
     ) -> None:
         self.name = name
         self.arguments = arguments
-        self.parents: tuple[Any, ...] = tuple([tensor.grad_fn or tensor for tensor in inputs])
+        self.parents: tuple[Source, ...] = tuple(
+            [(x.grad_fn or x) if x._requires_grad else None for x in inputs]
+        )
         self.derivative = derivative
         self.used = used
         self.output = output
-        self.required = required
         self.shapes = tuple([tensor.data.shape for tensor in inputs])
         self.dtypes = tuple([tensor.data.dtype for tensor in inputs])
         self.number = next(_creation_order)
@@ -228,7 +230,6 @@ def no_grad() -> grad_mode:
 
 # --- the walk, step by step -----------------------------------------------------------------------
 
-Source = Any  # an operation, which made a tensor; or a leaf, which none has made
 Steps = list[tuple[Node, list[bool]]]  # operations, and for which of their inputs gradients are due
 
 
@@ -265,7 +266,7 @@ def leaves_of(outputs: Sequence[Source], operations: Sequence[Node]) -> list[Sou
     sources = dict.fromkeys(outputs)  # an ordered set
     for node in operations:
         sources.update(dict.fromkeys(node.parents))
-    leaves = [source for source in sources if not isinstance(source, Node)]
+    leaves = [source for source in sources if not isinstance(source, Node | None)]
     return [leaf for leaf in leaves if leaf.requires_grad]
 
 
@@ -278,8 +279,6 @@ def steps_towards(wanted: set[Source], operations: Sequence[Node]) -> Steps:
     steps = []
     for node in operations:  # oldest first: all is known of the inputs when it is asked
         needed = [parent in on_path for parent in node.parents]
-        if False in node.required:
-            needed = [asked and was for asked, was in zip(needed, node.required, strict=True)]
         if any(needed):
             on_path.add(node)
             steps.append((node, needed))

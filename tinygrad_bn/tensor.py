@@ -105,7 +105,7 @@ def record(name: str, data: Array, *inputs: Input, **arguments: Any) -> Tensor:
                 if other is OUTPUT:
                     output = wrap(out.data)
                     output.version = out.version
-        node = Node(name, arguments, tensors, tuple(derivatives), used, output, required)
+        node = Node(name, arguments, tensors, tuple(derivatives), used, output)
         out.grad_fn = node
         out._requires_grad = True
     return out
@@ -130,11 +130,10 @@ def record_joint(
 ) -> Tensor:
     """The same for an operation whose gradients share their work: one function gives them all."""
     out = wrap(data)
-    required = [tensor._requires_grad for tensor in parents]
-    if any(required) and recording.get():
+    if recording.get() and any([tensor._requires_grad for tensor in parents]):
         by_all = [(None, tensor, tensor.version.number) for tensor in used]
         output = out.detach() if any(tensor is OUTPUT for tensor in used) else None
-        out.grad_fn = Node(name, arguments, parents, derivative, by_all, output, required)
+        out.grad_fn = Node(name, arguments, parents, derivative, by_all, output)
         out._requires_grad = True
     return out
 
