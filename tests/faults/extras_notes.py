@@ -2,35 +2,16 @@
 
 FAULTS = {
     "": {
-        "fill-not-noted": (
-            '{"__setitem__", "at", "copyto", "fill"}',
-            '{"__setitem__", "at", "copyto"}',
-        ),
-        "allclose-unknown": (
-            '{"__bool__", "allclose", "array_equal", "count_nonzero"}',
-            '{"__bool__", "array_equal", "count_nonzero"}',
-        ),
         "int-read-unnoticed": (
-            '{"__float__", "__index__", "__int__", "item", "tolist"}',
-            '{"__float__", "__index__", "item", "tolist"}',
+            '{"__float__", "__format__", "__index__", "__int__", "item", "tobytes", "tolist"}',
+            '{"__float__", "__format__", "__index__", "item", "tobytes", "tolist"}',
         ),
-        "accumulate-refused": (
-            '{"__call__", "accumulate", "reduce"}',
-            '{"__call__", "reduce"}',
-        ),
-        "dot-unnoticed": ('{"dot", "nonzero"}', '{"nonzero"}'),
         "lock-lost-in-a-fork": ("held_across_forks(threading.Lock())", "threading.Lock()"),
     },
     "mapped": {
         "arrays-in-lists-missed": ("isinstance(value, tuple | list)", "isinstance(value, tuple)"),
-        "lists-become-tuples": (
-            "parts if isinstance(value, list) else tuple(parts)",
-            "tuple(parts)",
-        ),
     },
-    "memory_of": {
-        "strided-views-are-strangers": ('getattr(base, "base", None)', "None"),
-    },
+    "memory_of": {"strided-views-are-strangers": ('getattr(base, "base", None)', "None")},
     "same_place": {
         "same-beginning": (
             "a.__array_interface__ == b.__array_interface__",
@@ -38,27 +19,24 @@ FAULTS = {
         ),
     },
     "copy_result": {"options-forgotten": ("function(*args, **options)", "function(*args)")},
+    "with_dots": {"numbers-are-copies": ("array[(*parts, ...)]", "array[index]")},
     "put_back": {"what-it-has-become": ("array.copy()", "array")},
-    "look": {"decided-for-good": ("raise Differs", "pass")},
+    "look": {
+        "decided-for-good": ("raise Differs", "pass"),
+        "options-forgotten-in-looking": ("function(*args, **options)", "function(*args)"),
+    },
     "with_place": {
         "ufunc-changes-nothing": ("changed=(target,)", "changed=()"),
-        "copy-changes-nothing": (
-            'Call(np.copyto, (place, source), {"casting": "unsafe"}, (target,))',
-            'Call(np.copyto, (place, source), {"casting": "unsafe"})',
-        ),
-        "result-changes-nothing": (
-            "Call(copy_result, (target, *call[:3]), {}, (target,))",
-            "Call(copy_result, (target, *call[:3]), {})",
-        ),
-        "order-ignored": ('"order" not in call.options', "True"),
+        "order-by-its-place-ignored": ('{"order", "F"}', '{"order"}'),
         "any-copy-by-rows": ('name == "reshape"', "True"),
-        "flattened-by-broadcasting": ("place.shape == source.shape", "True"),
         "safe-casts-only": ('{"casting": "unsafe"}', "{}"),
     },
     "Notes.__init__": {"generator-unknown": ("self.know(self.generator)", "pass")},
     "Notes.know": {
         "memory-of-the-view": ("memory = memory_of(array)", "memory = array"),
-        "outside-forgotten": ("self.outside.add(id(memory))", "pass"),
+    },
+    "Notes.refuse": {
+        "the-last-error": ("self.error or ReplayError(message)", "ReplayError(message)"),
     },
     "Notes.made": {
         "one-result-only": (
@@ -67,22 +45,39 @@ FAULTS = {
         ),
         "constant-forgotten": ("self.constant.add(id(memory))", "pass"),
         "views-own-memory": ("array is memory", "True"),
-        "owners-are-views": ("array is memory", "False"),
     },
-    "Notes.plain": {
-        "refused-is-used": ("key in self.refused", "False"),
-        "strangers-are-used": ("key not in self.memory", "False"),
-    },
+    "Notes.plain": {"strangers-are-used": ("key not in self.memory", "False")},
     "Notes.call": {
         "out-not-noted": ('options.get("out") is not None', "False"),
         "views-are-copies": ("same_memory(result, array)", "False"),
-        "view-of-the-same": ("return given", "return result.view(Noted)"),
-        "anything-is-a-number": ("not is_numbers(result)", "True"),
-        "chance-is-constant": ("not is_random", "True", 0),
+        "one-number-is-a-copy": ("isinstance(result, np.generic)", "False"),
+        "counts-are-one-decision": (
+            "name in DECIDERS and not isinstance(result, np.ndarray)",
+            "name in DECIDERS",
+        ),
+        "changed-without-a-note": ("name in MAKERS", "False"),
+        "view-of-the-same": (
+            "given if result is array else result.view(Noted)",
+            "result.view(Noted)",
+        ),
+    },
+    "Notes.new": {
+        "values-are-shapes": (
+            'arrays[1:] if name.endswith("_like") else arrays',
+            '[] if name.endswith("_like") else arrays',
+        ),
+        "shapes-are-values": ('arrays[1:] if name.endswith("_like") else arrays', "arrays"),
         "chance-changes-nothing": (
             "made._replace(changed=(*made.changed, self.generator))",
             "made",
         ),
+        "masks-allowed": ("any(array.dtype == bool for array in arrays[1:])", "False"),
+        "parts-of-masks-refused": (
+            "any(array.dtype == bool for array in arrays[1:])",
+            "any(array.dtype == bool for array in arrays)",
+        ),
+        "unknown-allowed": ("not known", "False"),
+        "several-results-allowed": ("isinstance(result, tuple) and not is_constant", "False"),
     },
     "Notes.is_constant": {
         "one-is-enough": (
@@ -90,35 +85,19 @@ FAULTS = {
             "any(key_of(array) in self.constant for array in arrays)",
         ),
     },
-    "Notes.check": {
-        "masks-allowed": ('name == "__getitem__" and masks', "False"),
-        "masks-refused-everywhere": ('name == "__getitem__"', "True"),
-        "parts-of-masks-refused": ("call.arrays()[1:]", "call.arrays()"),
-        "unknown-allowed": ("not known", "False"),
-        "several-results-allowed": ("isinstance(result, tuple) and not is_constant", "False"),
-        "several-constants-refused": ("not is_constant", "True"),
-    },
-    "Notes.note": {
-        "errors-ignored": ("errors != self.errors", "False"),
-    },
+    "Notes.note": {"errors-ignored": ("errors != self.errors", "False")},
     "Notes.write": {
         "all-arguments-change": ("call.args[:1]", "call.args"),
-        "fixed-is-changed": ("id(memory) in self.fixed", "False"),
-        "constant-for-ever": ("self.constant.remove(id(memory))", "pass"),
         "constant-not-put-back": ("self.beginnings[id(memory)] = put_back(memory)", "pass"),
         "view-is-put-back": ("put_back(memory)", "put_back(array)"),
-    },
-    "Notes.read": {
-        "constants-are-not-read": ("self.is_constant(call.arrays())", "False"),
-        "read-for-good": ("name in READERS", "False"),
-        "decision-not-noted": (
-            "self.note(Call(look, (call.function, call.args, value), {}))",
-            "pass",
+        "several-places-are-one": (
+            "given[0] if len(given) == 1 else tuple(given)",
+            "given[0] if given else ()",
         ),
     },
-    "Nobody.call": {
-        "noted-arrays-again": ("unnoted(args)", "args"),
-        "noted-options-again": ("unnoted(options)", "options"),
+    "Notes.read": {
+        "read-for-good": ("name in READERS", "False"),
+        "decision-not-noted": ("self.note(Call(look, (*call[:3], value), {}))", "pass"),
     },
     "is_numbers": {
         "a-tuple-of-anything": (
@@ -136,20 +115,18 @@ FAULTS = {
         ),
     },
     "Noted.base": {"never-its-own": ("None if self.is_owner else super().base", "super().base")},
-    "Noted.__array_ufunc__": {"methods-as-calls": ('method == "__call__"', "True")},
-    "Noted.__setitem__": {
-        "nothing-is-set": ("same_place(place, value)", "True"),
-    },
+    "Noted.__setitem__": {"nothing-is-set": ("same_place(place, value)", "True")},
     "Door.__getattr__": {
         "arrays-are-not-arrays": ("found is np.ndarray", "False"),
         "constants-behind-the-door": ("not callable(found)", "False"),
     },
-    "noting": {
-        "generator-not-noted": ("(np, generator)", "(np,)"),
-        "doors-stay": ("setattr(module, name, original)", "pass"),
+    "refused_array": {
+        "arrays-of-tensors-unwatched": ("isinstance(notes, Notes)", "False"),
+        "refused-to-others-too": ("isinstance(notes, Notes)", "True"),
+        "copies-share-memory": ("to_array(x, dtype, copy)", "to_array(x, dtype)"),
     },
     "uses_of": {
+        "doors-stay": ("value.original if isinstance(value, Door) else value", "value"),
         "in-all-modules": ('path.startswith("tinygrad_bn.")', "True"),
-        "in-this-folder-too": ('path.startswith("tinygrad_bn.extras.")', "False"),
     },
 }

@@ -1,27 +1,16 @@
 """Faults of replay.py: changes that are not noticed, memory used too early, too much or too little."""
 
 FAULTS = {
-    "": {
-        "one-kind-more": ("KINDS = 8", "KINDS = 9"),
-    },
+    "": {"one-kind-more": ("KINDS = 8", "KINDS = 9")},
     "Surroundings.__init__": {
         "other-objects-watched": ("self.visit(part, False)", "self.visit(part, True)"),
+        "call-passed-over": ("(function, *methods_of(function))", "(function,)"),
     },
     "Surroundings.visit": {
-        "tensors-not-found": (
-            "self.tensors.append((value, value.data, value.requires_grad))",
-            "pass",
-        ),
-        "forward-passed-over": ("self.visit(type(value).forward, True)", "pass"),
-        "modules-of-others-not-watched": ("is_watched or isinstance(value, Module)", "is_watched"),
-        "all-watched": ("is_watched or isinstance(value, Module)", "True"),
-        "parts-of-others-watched": ("self.visit(part, is_watched)", "self.visit(part, True)"),
-    },
-    "Surroundings.keep": {
-        "unused-tensors-watched": (
-            "[found for found in self.tensors if key_of(found[1]) in used]",
-            "self.tensors",
-        ),
+        "steps-in-a-step-not-watched": ("value = value.step", "pass"),
+        "leaves-behind-a-graph-missed": ("self.visit(value.grad_fn, False)", "pass"),
+        "modules-of-others-not-watched": ("is_watched = True", "pass"),
+        "methods-passed-over": ("self.visit(method, True)", "pass"),
     },
     "Surroundings.is_changed": {
         "arrays-not-compared": ("tensor.data is not data", "False"),
@@ -29,64 +18,55 @@ FAULTS = {
         "longer-unnoticed": ("len(now) != len(before)", "False"),
         "equal-is-the-same": ("map(operator.is_, now, before)", "map(operator.eq, now, before)"),
     },
+    "methods_of": {"inherited-passed-over": ("type(value).__mro__", "type(value).__mro__[:1]")},
     "parts_of": {
         "dictionaries-have-no-parts": ("isinstance(value, dict)", "False"),
-        "lists-have-no-parts": ("isinstance(value, list | set)", "isinstance(value, set)"),
-        "sets-have-no-parts": ("isinstance(value, list | set)", "isinstance(value, list)"),
-        "methods-have-no-function": ("(value.__self__, value.__func__)", "(value.__self__,)"),
+        "keys-forgotten": ("(*value, *value.values())", "(*value.values(),)"),
+        "sets-have-no-parts": ("list | tuple | set", "list | tuple"),
+        "arguments-of-a-partial-forgotten": (
+            "(value.func, *value.args, *value.keywords.values())",
+            "(value.func, *value.keywords.values())",
+        ),
+        "keywords-of-a-partial-forgotten": (
+            "(value.func, *value.args, *value.keywords.values())",
+            "(value.func, *value.args)",
+        ),
+        "methods-have-no-function": (
+            "(value.__self__, *methods_of(value.__self__))",
+            "(value.__self__,)",
+        ),
     },
     "is_of_package": {
         "by-its-module": (
             'own and getattr(module, "__dict__", None) is function.__globals__',
             "own",
         ),
-        "all-functions": (
-            'own and getattr(module, "__dict__", None) is function.__globals__',
-            'getattr(module, "__dict__", None) is function.__globals__',
-        ),
     },
     "global_names": {
         "of-inner-functions-forgotten": ("isinstance(constant, types.CodeType)", "False"),
     },
-    "meanings": {
-        "closure-forgotten": ("[content(cell) for cell in function.__closure__ or ()]", "[]"),
-        "defaults-forgotten": ("function.__defaults__", "None"),
-        "keyword-defaults-forgotten": ("function.__kwdefaults__", "None"),
-    },
+    "meanings": {"keyword-defaults-forgotten": ("function.__kwdefaults__", "None")},
     "content": {"nothing-yet": ("return None", "raise")},
-    "State.__init__": {
-        "read-only-restored": ("data.flags.writeable", "True"),
+    "random_states": {
+        "of-numpy-forgotten": ("[random.getstate(), repr(old)]", "[random.getstate()]"),
     },
+    "State.__init__": {"read-only-restored": ("data.flags.writeable", "True")},
     "State.restore": {
-        "array-not-restored": ("x.data = data", "pass"),
         "gradients-not-restored": ("x._grad = grad", "pass"),
         "chance-not-restored": ("set_rng_state(self.random)", "pass"),
     },
-    "State.numbers": {
-        "tensors-not-compared": ("[data for _, data, _ in self.arrays]", "[]"),
-        "gradients-not-compared": (
-            "[x._grad.data for x, _ in self.grads if x._grad is not None]",
-            "[]",
-        ),
-        "chance-not-compared": ("[*arrays, get_rng_state().data]", "arrays"),
-    },
+    "State.numbers": {"chance-not-compared": ("[*arrays, get_rng_state().data]", "arrays")},
     "ordered": {
         "decisions-in-their-place": ("call.function is look", "False"),
         "read-after-it-is-changed": ("own & changed", "False"),
         "own-changes-decide": ("its_changes & notes.outside", "False"),
-        "one-step-back-only": ("needed |= own", "needed = own"),
         "changes-forgotten": ("changed |= its_changes", "pass"),
-        "first-ones-twice": ("id(call) not in early", "True"),
     },
     "with_beginnings": {
-        "put-back-each-time": ("waiting.pop(key)", "waiting[key]"),
         "put-back-too-late": (
             "set(map(key_of, call.arrays())) & waiting.keys()",
             "set(map(key_of, call.changed)) & waiting.keys()",
         ),
-    },
-    "Plan.moved": {
-        "never-free": ("self.last[key] == i", "False"),
     },
     "Plan.move": {
         "all-moves": ("id(memory) not in self.moving", "False"),
@@ -95,121 +75,132 @@ FAULTS = {
             "np.ndarray(array.shape, array.dtype, place, 0, array.strides)",
         ),
     },
-    "Plan.take": {
-        "never-again": ("not fitting", "True"),
-    },
+    "Plan.take": {"never-again": ("not fitting", "True")},
     "Program.__init__": {
         "half-a-step-stays": ("before.restore()", "pass", 0),
         "error-of-the-step-hidden": ("step(*args, **options)", "pass"),
         "refused-but-done": ("before.restore()", "pass", 1),
     },
     "Program.note": {
-        "replaced-arrays-unnoticed": ("replaced", "False", 1),
-        "changes-outside-unnoticed": ("self.around.is_changed()", "False"),
-        "beginnings-forgotten": (
-            "with_beginnings(ordered(notes), notes.beginnings)",
-            "ordered(notes)",
+        "caught-errors-forgotten": ("notes.error is not None", "False"),
+        "other-chance-unnoticed": ("chance != random_states()", "False"),
+        "replaced-arrays-unnoticed": (
+            "replaced or self.around.is_changed()",
+            "self.around.is_changed()",
         ),
+        "changes-outside-unnoticed": ("replaced or self.around.is_changed()", "replaced"),
         "constant-gradients-not-put-back": ("key_of(array) in notes.constant", "False"),
         "no-version": ("key_of(data) in changed", "False"),
-        "all-versions": ("key_of(data) in changed", "True"),
-        "constants-are-moved": (
-            "set(notes.memory) - notes.outside - notes.constant",
-            "set(notes.memory) - notes.outside",
-        ),
-        "results-are-moved": ("[*arrays_of(self.result), *new]", "[*new]"),
     },
     "Program.enter": {
         "parameters-may-change": ("requires_grad", "False", 1),
-        "statistics-may-not-change": ("requires_grad", "True", 1),
         "gradients-may-be-added": ("tensor._grad is not None", "False"),
     },
     "Program.leave": {
-        "last-one-only": (
-            "replaced |= not same_place(tensor.data, data)",
-            "replaced = not same_place(tensor.data, data)",
-        ),
-        "array-stays-noted": ("tensor.data = data", "pass"),
+        "gradients-stay-noted": ("tensor._grad.data = owned(tensor._grad.data)", "pass"),
     },
     "Program.input.<locals>.own": {
-        "gradient-of-an-argument": ("x.requires_grad", "False"),
-        "in-memory-of-the-callers": ('np.array(x.data, order="K")', "x.data"),
+        "given-twice": ("id(array) not in known", "True"),
+        "in-memory-of-the-callers": ('np.array(array, order="K")', "array"),
         "argument-in-rows": ('order="K"', 'order="C"'),
         "argument-may-change": (
-            'notes.fixed[id(array)] = "the step changes an argument in place: change a clone()"',
+            'notes.fixed[id(copied)] = "the step changes an argument in place: change a clone()"',
             "pass",
         ),
     },
     "Program.take_gradients": {
-        "never-clears": ("grad is not None", "False"),
-        "nothing-to-be-found": ("x._grad is grad or not clears", "False"),
-        "cleared-outside": ("x._grad is grad or not clears", "x._grad is grad"),
+        "all-are-left": ("x._grad is not grad", "True"),
+        "all-are-to-be-missing": (
+            "[x for x, grad in before if grad is None]",
+            "[x for x, grad in before]",
+        ),
+        "graphs-of-gradients": ("grad is not None and grad.grad_fn is not None", "False"),
     },
     "Program.references": {
-        "gradient-kept": ("sys.getrefcount(grad)", "0"),
+        "array-kept": ("sys.getrefcount(grad.data)", "0"),
         "of-the-parameter-too": ("x._grad is grad", "0"),
     },
     "Program.fits": {
         "changes-unnoticed": ("self.around.is_changed()", "False"),
-        "kept-gradients-unnoticed": ("self.references() != self.at_rest", "False"),
-        "gradients-unnoticed": ("all(x._grad is grad for x, grad in self.found)", "True"),
+        "changing-arguments-unnoticed": (
+            "any(key_of(x.data) in self.changing for x in tensors)",
+            "False",
+        ),
+        "gradients-unnoticed": ("all(x._grad is None for x in self.without)", "True"),
     },
     "Program.run": {
+        "gradients-of-an-earlier-step": ("x._grad = None", "pass"),
         "versions-stay": ("x.version.number += 1", "pass"),
-        "results-of-the-programs": ("map_tensors(self.result, copied)", "self.result"),
     },
     "map_tensors": {
         "lists-become-tuples": (
             "parts if isinstance(value, list) else tuple(parts)",
             "tuple(parts)",
         ),
+        "named-tuples-become-tuples": ('hasattr(value, "_fields")', "False"),
     },
-    "plain_value": {
-        "anything": ("isinstance(value, bool | int | float | str)", "True"),
-    },
+    "plain_value": {"anything": ("isinstance(value, bool | int | float | str)", "True")},
     "owned": {"a-view-of-itself": ("same_place(memory, array)", "False")},
-    "own_result": {
-        "graph-returned": ("x.grad_fn is not None and x.grad_fn.parents", "False"),
-        "finished-graph-refused": ("x.grad_fn.parents", "True"),
+    "check_argument": {
+        "gradient-of-an-argument": ("x.requires_grad", "False"),
+        "shared-with-an-argument": ("key_of(x.data) in notes.memory", "False"),
+        "with-gaps": ('steps(np.array(x.data, order="K")) != steps(x.data)', "False"),
     },
+    "steps": {"of-axes-that-nobody-walks": ("size > 1", "True")},
+    "numbers_of": {
+        "shapes-only": (
+            "x.data.shape, x.data.dtype, x.data.tobytes()",
+            "x.data.shape, x.data.dtype",
+        ),
+    },
+    "own_result": {"graph-returned": ("x.grad_fn is not None and x.grad_fn.parents", "False")},
     "copied": {
         "memory-of-the-program": ('x.data.copy(order="K")', "x.data"),
         "result-in-rows": ('order="K"', 'order="C"'),
     },
     "kind_of": {
         "dtype-not-asked": (
-            "value.data.shape, value.data.dtype, value.data.strides",
-            "value.data.shape, value.data.strides",
+            "data.shape, data.dtype, data.strides, value.requires_grad",
+            "data.shape, data.strides, value.requires_grad",
         ),
         "layout-not-asked": (
-            "value.data.shape, value.data.dtype, value.data.strides",
-            "value.data.shape, value.data.dtype",
+            "data.shape, data.dtype, data.strides, value.requires_grad",
+            "data.shape, data.dtype, value.requires_grad",
         ),
+        "gradient-not-asked": (
+            "data.shape, data.dtype, data.strides, value.requires_grad",
+            "data.shape, data.dtype, data.strides",
+        ),
+        "lists-are-tuples": ("type(value)", "tuple"),
         "names-not-asked": ("(name, kind_of(part, tensors))", "kind_of(part, tensors)"),
-        "type-not-asked": ("(type(value), plain_value(value))", "plain_value(value)"),
+        "equal-is-alike": ("repr(plain_value(value))", "plain_value(value)"),
+        "text-is-a-number": ("repr(plain_value(value))", "str(plain_value(value))"),
     },
-    "Replay.__init__": {
-        "attributes-of-the-step": ("updated=()", "updated=('__dict__',)"),
-    },
+    "repeated": {"by-the-tensors": ("id(x.data)", "id(x)")},
+    "Replay.__init__": {"attributes-of-the-step": ("updated=()", "updated=('__dict__',)")},
     "Replay.__call__": {
         "noted-while-noted": ("active.get() is not nobody", "False"),
         "two-at-a-time": ("not self.in_use.acquire(blocking=False)", "False"),
     },
     "Replay.next": {
-        "recording-not-asked": (
-            "(recording.get(), kind_of((args, options), tensors))",
-            "kind_of((args, options), tensors)",
+        "recording-not-asked": ("recording.get()", "None"),
+        "the-first-is-forgotten": (
+            "program = self.programs[kind] = self.programs.pop(kind)",
+            "program = self.programs[kind]",
         ),
-        "result-of-the-program": ("map_tensors(program.result, copied)", "program.result"),
-        "always-fits": ("not program.fits()", "False"),
     },
     "Replay.first": {
         "all-kinds-kept": ("len(self.programs) == KINDS", "False"),
         "last-one-dropped": ("next(iter(self.programs))", "next(reversed(self.programs))"),
     },
+    "Replay.noted": {
+        "several-at-a-time": ("not one_at_a_time.acquire(blocking=False)", "False"),
+        "waits-for-others": ("blocking=False", "blocking=True"),
+        "told-again-and-again": ("self.times == OFTEN", "self.times >= OFTEN"),
+        "result-of-the-program": ("map_tensors(program.result, copied)", "program.result"),
+    },
     "Replay.compared": {
         "step-after-the-replay": ("before.restore()", "pass"),
-        "results-not-compared": ("all(alike)", "True"),
         "state-not-compared": ("numbers != before.numbers()", "False"),
         "compared-for-ever": ("program.is_checked = True", "pass"),
     },
