@@ -7,7 +7,8 @@ FAULTS = {
         "node-shapes-reversed": ("tensor.data.shape", "tensor.data.shape[::-1]"),
         "node-dtypes-of-arrays": ("tensor.data.dtype", "np.dtype('float32')"),
         "node-number-of-all": ("next(_creation_order)", "0"),
-        "edges-to-tensors": ("tensor.grad_fn or tensor", "tensor"),
+        "edges-to-tensors": ("x.grad_fn or x", "x"),
+        "edges-to-constants": ("x._requires_grad", "True"),
     },
     "Node.gradients": {
         "vjp-swapped": ("derivative(g, y)", "derivative(y, g)"),
@@ -91,13 +92,12 @@ FAULTS = {
         "released-graph-passed-over": ("source not in set(wanted)", "False"),
     },
     "leaves_of": {
-        "grads-for-operations": ("not isinstance(source, Node)", "True"),
+        "grads-for-operations": ("isinstance(source, Node | None)", "source is None"),
         "grads-for-constants": ("leaf.requires_grad", "True"),
         "leaf-as-output": ("dict.fromkeys(outputs)", "{}"),
     },
     "steps_towards": {
         "one-step-only": ("on_path.add(node)", "pass"),
-        "required-later-on-path": ("asked and was", "asked"),
         "only-next-to-the-wanted": ("parent in on_path", "parent in set(wanted)"),
     },
     "unbroadcast": {

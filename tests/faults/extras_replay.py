@@ -114,7 +114,7 @@ FAULTS = {
             "[x for x, grad in before if grad is None]",
             "[x for x, grad in before]",
         ),
-        "graphs-of-gradients": ("grad is not None and grad.grad_fn is not None", "False"),
+        "graphs-of-gradients": ("grad.grad_fn is not None", "False"),
     },
     "Program.references": {
         "array-kept": ("sys.getrefcount(grad.data)", "0"),
@@ -172,7 +172,7 @@ FAULTS = {
             "data.shape, data.dtype, data.strides",
         ),
         "lists-are-tuples": ("type(value)", "tuple"),
-        "names-not-asked": ("(name, kind_of(part, tensors))", "kind_of(part, tensors)"),
+        "names-not-asked": ("(repr(name), kind_of(part, tensors))", "kind_of(part, tensors)"),
         "equal-is-alike": ("repr(plain_value(value))", "plain_value(value)"),
         "text-is-a-number": ("repr(plain_value(value))", "str(plain_value(value))"),
     },

@@ -9,23 +9,23 @@ FAULTS = {
         "result-needs-no-grad": ("out._requires_grad = True", "pass"),
         "used-lost": ("used.append((i, other, other.version.number))", "pass"),
         "arguments-lost": (
-            "Node(name, arguments, tensors, tuple(derivatives), used, output, required)",
-            "Node(name, {}, tensors, tuple(derivatives), used, output, required)",
+            "Node(name, arguments, tensors, tuple(derivatives), used, output)",
+            "Node(name, {}, tensors, tuple(derivatives), used, output)",
         ),
         "derivatives-that-nobody-needs": ("derivative if required[i] else None", "derivative"),
         "output-of-other-changes": ("output.version = out.version", "pass"),
     },
     "record_joint": {
         "joint-recorded-without-need": (
-            "any(required)",
+            "any([tensor._requires_grad for tensor in parents])",
             "True",
         ),
         "joint-recorded-under-no-grad": ("recording.get()", "True"),
         "joint-result-needs-no-grad": ("out._requires_grad = True", "pass"),
         "joint-used-lost": ("[(None, tensor, tensor.version.number) for tensor in used]", "[]"),
         "joint-arguments-lost": (
-            "Node(name, arguments, parents, derivative, by_all, output, required)",
-            "Node(name, {}, parents, derivative, by_all, output, required)",
+            "Node(name, arguments, parents, derivative, by_all, output)",
+            "Node(name, {}, parents, derivative, by_all, output)",
         ),
     },
     "promoted": {

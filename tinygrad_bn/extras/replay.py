@@ -126,8 +126,7 @@ def methods_of(value: Any) -> list[types.FunctionType]:
 def parts_of(value: Any) -> Function | None:
     """A function that gives the parts of a value, as they are at the time; None without parts."""
     if isinstance(value, Module):
-        model = getattr(value, "_orig_mod", None)  # of a compiled one
-        return lambda: (*vars(value).values(), model)
+        return lambda: vars(value).values()
     if isinstance(value, dict):
         return lambda: (*value, *value.values())
     if isinstance(value, list | tuple | set):
@@ -329,7 +328,7 @@ class Program:
             )
         self.result = map_tensors(result, own_result)
         self.take_gradients(grads)
-        new = [grad.data for _, grad in self.left if grad is not None]
+        new = self.arrays
         calls = with_beginnings(ordered(notes), notes.beginnings)
         calls += [put_back(array) for array in new if key_of(array) in notes.constant]
         changed = {key_of(array) for call in calls for array in call.changed}
@@ -388,17 +387,23 @@ class Program:
         """
         self.left = [(x, x._grad) for x, grad in before if x._grad is not grad]
         self.without = [x for x, grad in before if grad is None]
-        for _, grad in self.left:
-            if grad is not None and grad.grad_fn is not None:
+        for grad in self.new_gradients():
+            if grad.grad_fn is not None:
                 raise ReplayError("a gradient has a graph, by create_graph: use grad() instead")
+            if memory_of(grad.data) is not grad.data:
+                raise ReplayError(
+                    "a gradient is a view of other memory: set .grad to a clone() of it"
+                )
+        self.arrays = [grad.data for grad in self.new_gradients()]
 
-    def references(self) -> list[int]:
-        """How many hold each gradient, its array and its memory; not counting the parameter."""
+    def new_gradients(self) -> list[Tensor]:
+        """Those that the step leaves."""
+        return [grad for _, grad in self.left if grad is not None]
+
+    def references(self) -> list[tuple[int, int]]:
+        """How many hold each gradient, not counting the parameter, and how many its array."""
         return [
-            sys.getrefcount(grad)
-            + sys.getrefcount(grad.data)
-            + sys.getrefcount(memory_of(grad.data))
-            - (x._grad is grad)  # which may have been set to None
+            (sys.getrefcount(grad) - (x._grad is grad), sys.getrefcount(grad.data))
             for x, grad in self.left
             if grad is not None
         ]
@@ -407,6 +412,10 @@ class Program:
         """Whether all is as it was, and nobody keeps a gradient, which would be overwritten."""
         if self.around.is_changed() or self.references() != self.at_rest:
             return False
+        gradients = self.new_gradients()
+        arrays = [grad.data for grad in gradients if not grad.requires_grad]
+        if len(arrays) != len(gradients) or not all(map(operator.is_, arrays, self.arrays)):
+            return False  # somebody has changed a gradient otherwise than in place
         if any(key_of(x.data) in self.changing for x in tensors):
             return False
         return all(x._grad is None for x in self.without)
@@ -515,7 +524,7 @@ def kind_of(value: Any, tensors: list[Tensor]) -> Any:
     if isinstance(value, tuple | list):
         return type(value), tuple([kind_of(part, tensors) for part in value])
     if isinstance(value, dict):
-        return dict, tuple([(name, kind_of(part, tensors)) for name, part in value.items()])
+        return dict, tuple([(repr(name), kind_of(part, tensors)) for name, part in value.items()])
     return repr(plain_value(value))  # which tells 1, 1.0, True and "1" apart, and 0.0 from -0.0
 
 
