@@ -86,8 +86,9 @@ def batch_norm_train(
 
 # --- its gradient ---------------------------------------------------------------------------------
 #
-# From the six equations of section 3 to the three lines that the kernel computes. Write s for
-# √(σ² + ε), so that x − μ = s·x̂, and g for ∂L/∂y. First,
+# From the six equations of section 3 to the three lines that the kernel computes (the six as code
+# are in tests/support/definitions.py, and held against all other forms). Write s for √(σ² + ε), so
+# that x − μ = s·x̂, and g for ∂L/∂y. First,
 #
 #     ∂L/∂γ = Σ g·x̂        ∂L/∂β = Σ g                                    (equations 5 and 6)
 #
@@ -104,20 +105,6 @@ def batch_norm_train(
 #
 # The bracket is a projection: shifting or scaling the batch does not change x̂, so g loses its mean,
 # along 1, and its correlation with x̂.
-
-
-def six_equations(g: Array, x: Array, gamma: Array, eps: float = 1e-5) -> tuple[Array, ...]:
-    """∂L/∂x, ∂L/∂γ and ∂L/∂β for x and g = ∂L/∂y of shape (m, C), as section 3 prints them."""
-    m = len(x)
-    centred = x - x.mean(0)
-    std = np.sqrt(x.var(0) + eps)
-    d_x_hat = g * gamma
-    d_var = (d_x_hat * centred).sum(0) * -0.5 * std**-3
-    d_mean = -d_x_hat.sum(0) / std + d_var * (-2 * centred).sum(0) / m
-    d_x = d_x_hat / std + d_var * 2 * centred / m + d_mean / m
-    d_gamma = (g * centred / std).sum(0)
-    d_beta = g.sum(0)
-    return d_x, d_gamma, d_beta
 
 
 def gradients(

@@ -106,9 +106,7 @@ class Node:
     ) -> None:
         self.name = name
         self.arguments = arguments
-        self.parents: tuple[Source, ...] = tuple(
-            [(x.grad_fn or x) if x._requires_grad else None for x in inputs]
-        )
+        self.parents = tuple([(x.grad_fn or x) if x._requires_grad else None for x in inputs])
         self.derivative = derivative
         self.used = used
         self.output = output

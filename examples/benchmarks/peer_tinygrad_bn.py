@@ -15,14 +15,13 @@ def convert(value: Any) -> Any:
 
 
 def convert_compiled(value: Any) -> Any:
-    from tinygrad_bn.extras.compiler import compile  # here: --against loads versions without it
-
     converted = convert(value)
-    return compile(converted) if isinstance(converted, tinygrad_bn.nn.Module) else converted
+    is_model = isinstance(converted, tinygrad_bn.nn.Module)
+    return tinygrad_bn.compile(converted) if is_model else converted
 
 
 def replayed_step(function: Any) -> Any:
-    from tinygrad_bn.extras.replay import replay
+    from tinygrad_bn.extras.replay import replay  # here: --against loads versions without it
 
     return replay(function)
 

@@ -28,13 +28,13 @@ PEERS = {
     "tinygrad_bn": Peer("tinygrad_bn", "import tinygrad_bn", "peer_tinygrad_bn", "usual"),
     "tinygrad_bn compiled": Peer(
         "tinygrad_bn",
-        "import tinygrad_bn, tinygrad_bn.extras.compiler",
+        "import tinygrad_bn",
         "peer_tinygrad_bn",
         "compiled",
     ),
     "tinygrad_bn replayed": Peer(
         "tinygrad_bn",
-        "import tinygrad_bn, tinygrad_bn.extras.compiler, tinygrad_bn.extras.replay",
+        "import tinygrad_bn, tinygrad_bn.extras.replay",
         "peer_tinygrad_bn",
         "replayed",
     ),

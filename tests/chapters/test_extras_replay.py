@@ -18,9 +18,9 @@ import pytest
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn, optim
+from tinygrad_bn.compiler import compile
 from tinygrad_bn.extras import notes
 from tinygrad_bn.extras import replay as replay_module
-from tinygrad_bn.extras.compiler import compile
 from tinygrad_bn.extras.notes import ReplayError
 from tinygrad_bn.extras.replay import replay
 
@@ -1685,3 +1685,14 @@ def test_counts_along_an_axis_are_refused():
     step(tg.ones(2, 2))
     with pytest.raises(ReplayError, match="count_nonzero cannot"):
         step(tg.ones(2, 2))
+
+
+def test_a_step_in_code_that_is_executed_as_text():
+    """Whose functions belong to no module."""
+    names = {"factor": 1.0}
+    exec("def step(x): return x * factor", names)
+    step = replay(names["step"])
+    for factor in (1.0, 3.0):
+        names["factor"] = factor
+        for _ in range(5):
+            assert step(tg.ones(1)).item() == factor

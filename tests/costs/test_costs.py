@@ -13,7 +13,7 @@ import pytest
 
 import tinygrad_bn as tg
 from tinygrad_bn import nn
-from tinygrad_bn.extras.compiler import compile
+from tinygrad_bn.compiler import compile
 
 F = tg.nn.functional
 # What a step cost when this was last changed. To lower a limit, or to raise one for a good reason,

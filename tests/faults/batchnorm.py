@@ -22,18 +22,6 @@ FAULTS = {
         "gamma-and-beta-exchanged": ("(x, gamma, beta)", "(x, beta, gamma)"),
         "eps-not-recorded": ("eps=eps", "eps=0"),
     },
-    "six_equations": {
-        "six-power": ("std**-3", "std**-1"),
-        "six-mean": (
-            "d_x_hat / std + d_var * 2 * centred / m + d_mean / m",
-            "d_x_hat / std + d_var * 2 * centred / m",
-        ),
-        "six-two": ("d_var * 2 * centred / m", "d_var * centred / m"),
-        "six-gamma": ("(g * centred / std).sum(0)", "(g * centred).sum(0)"),
-        "six-eps": ("np.sqrt(x.var(0) + eps)", "np.sqrt(x.var(0))"),
-        "six-unbiased": ("x.var(0)", "x.var(0, ddof=1)"),
-        "six-order": ("(d_x, d_gamma, d_beta)", "(d_x, d_beta, d_gamma)"),
-    },
     "gradients": {
         "second-derivative-of-0": ("is_grad_enabled()", "False"),
         "gradient-eps": ("1 / np.sqrt(var + eps)", "1 / np.sqrt(var)"),

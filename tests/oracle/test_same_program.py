@@ -36,7 +36,7 @@ def build_cnn(nn):
     )
 
 
-def train(torch, build, initial, images, labels):
+def train(torch, build, initial, images, labels, is_compiled=False):
     """The program. `torch` is what it imported: PyTorch, or `import tinygrad_bn as torch`."""
     model = build(torch.nn)
     if images.dtype == "float64":
@@ -52,20 +52,21 @@ def train(torch, build, initial, images, labels):
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.03, total_steps=STEPS)
     loss_function = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
+    called = torch.compile(model) if is_compiled else model
 
     losses = []
-    model.train()
+    called.train()
     for x, y in zip(images, labels, strict=True):
-        loss = loss_function(model(torch.tensor(x)), torch.tensor(y))
+        loss = loss_function(called(torch.tensor(x)), torch.tensor(y))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
 
-    model.eval()
+    called.eval()
     with torch.no_grad():
-        scores = model(torch.tensor(images[0]))
+        scores = called(torch.tensor(images[0]))
         loss = torch.nn.functional.cross_entropy(scores, torch.tensor(labels[0]))
         right = (scores.argmax(1) == torch.tensor(labels[0])).sum().item()
     state = {name: value.numpy().copy() for name, value in model.state_dict().items()}
@@ -103,6 +104,25 @@ def test_the_same_program_trains_the_same_model(torch, batches, build, dtype, to
     for name, value in state.items():
         assert value.dtype == other_state[name].dtype
         np.testing.assert_allclose(value, other_state[name], **tolerance, err_msg=name)
+
+
+@programs
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's own
+def test_the_same_line_compiles_the_model(torch, batches, build):
+    """PyTorch's compiler is switched off: it would need one for C++, and much time."""
+    initial = {name: value.numpy() for name, value in build(tinygrad_bn.nn).state_dict().items()}
+    images, labels = batches[0].astype("float64"), batches[1]
+    ours = train(tinygrad_bn, build, initial, images, labels, is_compiled=True)
+    torch.compiler.set_stance("force_eager")
+    try:
+        theirs = train(torch, build, initial, images, labels, is_compiled=True)
+    finally:
+        torch.compiler.set_stance("default")
+    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-9)
+    np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-9)
+    assert ours[2] == theirs[2]
+    for name, value in ours[3].items():
+        np.testing.assert_allclose(value, theirs[3][name], rtol=1e-9, atol=1e-9, err_msg=name)
 
 
 @programs

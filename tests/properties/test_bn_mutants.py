@@ -88,14 +88,6 @@ def d_gamma_of_centred(right):
     return wrong
 
 
-def without_d_mean(six_equations):
-    def wrong(g, x, gamma, eps):
-        d_x, *rest = six_equations(g, x, gamma, eps)
-        return d_x + gamma * g.mean(0) / np.sqrt(x.var(0) + eps), *rest
-
-    return wrong
-
-
 def composed_detached(_):
     def wrong(x, weight, bias, eps=1e-5):
         constant, axes = x.detach(), bn_checks.batch_axes(x.shape)
@@ -303,7 +295,6 @@ MUTANTS = {
         {QUOTIENTS, FORMS},
     ),
     "∂γ without 1/σ": (("kernels.batch_norm_gradients", d_gamma_of_centred), {QUOTIENTS, FORMS}),
-    "six equations without ∂μ": (("batchnorm.six_equations", without_d_mean), {FORMS}),
     "statistics detached in the second derivative": (
         ("batchnorm.batch_norm_composed", composed_detached),
         {QUOTIENTS, "fused is composed"},

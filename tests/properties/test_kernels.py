@@ -15,7 +15,7 @@ from programs import answer, start
 
 import tinygrad_bn as tg
 from tinygrad_bn import kernels, nn
-from tinygrad_bn.extras.compiler import norm_relu_pool_train
+from tinygrad_bn.compiler import norm_relu_pool_train
 from tinygrad_bn.kernels import convolution, normalization, plain, pooling
 
 F = tg.nn.functional

@@ -130,6 +130,12 @@ TABLE = {
     "data": Row("utils.data"),
     "float32": Row(),
     "float64": Row(),
+    "compile": Row(
+        left_out="fullgraph dynamic backend mode options name disable recompile_limit "
+        "isolate_recompiles shapes_spec",
+        defaults="model",
+        says="a module, not any function",
+    ),
     "fold_batch_norm": Row(None, says="PyTorch has torch.nn.utils.fusion for one pair of layers"),
     "grad": Row(
         "autograd.grad",

@@ -1,4 +1,6 @@
-"""What one may want around the package: each file stands alone, and nothing else imports it.
+"""What one may want around the package. Nothing else imports it.
+
+replay.py: a step that is done again without Python; notes.py is what it is made of.
 
 A file here may need one optional package. It is imported when it is used, and where it is missing
 the error names it and says how to install it.

@@ -142,8 +142,9 @@ def parts_of(value: Any) -> Function | None:
 
 def is_of_package(function: types.FunctionType) -> bool:
     """Whether it is the package's own: what it finds by its names does not change."""
-    module = sys.modules.get(function.__module__)
-    own = function.__module__.startswith("tinygrad_bn.")
+    name = function.__module__ or ""  # there is none in code that is executed as text
+    module = sys.modules.get(name)
+    own = name.startswith("tinygrad_bn.")
     return own and getattr(module, "__dict__", None) is function.__globals__
 
 
@@ -524,7 +525,8 @@ def kind_of(value: Any, tensors: list[Tensor]) -> Any:
     if isinstance(value, tuple | list):
         return type(value), tuple([kind_of(part, tensors) for part in value])
     if isinstance(value, dict):
-        return dict, tuple([(repr(name), kind_of(part, tensors)) for name, part in value.items()])
+        parts = kind_of(list(value.values()), tensors)
+        return dict, tuple(map(repr, value)), parts
     return repr(plain_value(value))  # which tells 1, 1.0, True and "1" apart, and 0.0 from -0.0
 
 

@@ -1,4 +1,4 @@
-"""A compiler: the same values and gradients, in fewer passes over memory.
+"""[13] A compiler: the same values and gradients, in fewer passes over memory.
 
 Layers know nothing of each other: each reads all of its input and writes all of its output, and for
 small kernels it is this that takes the time, not the arithmetic. A compiler sees what stands side
@@ -20,20 +20,20 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .. import checks, kernels
-from ..batchnorm import (
+from . import checks, kernels
+from .batchnorm import (
     BatchNorm,
     BatchNorm1d,
     BatchNorm2d,
     gradients,
     in_training,
 )
-from ..conv import Conv2d, MaxPool2d, pool_window, route
-from ..engine import OUTPUT, Array, is_grad_enabled
-from ..inference import folded, forward_of
-from ..layers import Linear, ReLU
-from ..module import Module, Sequential, one_by_one, runner
-from ..tensor import Tensor, masked, record_joint, wrap
+from .conv import Conv2d, MaxPool2d, pool_window, route
+from .engine import OUTPUT, Array, is_grad_enabled
+from .inference import folded, forward_of
+from .layers import Linear, ReLU
+from .module import Module, Sequential, one_by_one, runner
+from .tensor import Tensor, masked, record_joint, wrap
 
 # --- what replaces a pattern ----------------------------------------------------------------------
 
@@ -90,9 +90,8 @@ def norm_relu_pool_train(
             g = route(g, x, wrap(largest), window)
         return gradients(g, inputs, mean, var, eps, needed)
 
-    name = "batch_norm_relu" if pool is None else "batch_norm_relu_max_pool2d"
     used = (x, weight, OUTPUT)
-    out = record_joint(name, y, inputs, derivative, used, eps=eps, window=window)
+    out = record_joint("batch_norm_relu", y, inputs, derivative, used, eps=eps, window=window)
     return out, mean, var
 
 
@@ -140,11 +139,9 @@ def is_affine(before: Any, norm: BatchNorm) -> bool:
     return known and len(before.weight) == norm.num_features
 
 
-Rewrite = tuple[list[type[Module]], Callable[..., bool], Callable[..., Any]]
-
 # The pattern; whether its layers, as they are now, can be replaced; and by what, a function of the
 # input and the layers. The first that fits is taken.
-REWRITES: list[Rewrite] = [
+REWRITES: list[tuple[Any, ...]] = [
     ([Conv2d, BatchNorm2d], is_affine, affine_norm),
     ([Linear, BatchNorm1d], is_affine, affine_norm),
     ([BatchNorm2d, ReLU, MaxPool2d], never_decreases, norm_relu_pool),
@@ -244,14 +241,13 @@ class Joined:
         return "\n".join([f"Compiled({self._orig_mod!r})", *lines])
 
 
-def joins(module: Module, prefix: str = "") -> Iterator[str]:
+def joins(model: Module) -> Iterator[str]:
     """The layers that are joined, with their names, at all depths."""
-    if forward_of(module) is Sequential.forward:
-        children = module._submodules()
-        names = iter([prefix + name for name, _ in children])
-        for _, group in groups([child for _, child in children]):
-            labels = [f"{next(names)} {type(layer).__name__}" for layer in group]
-            if len(group) > 1:
-                yield " + ".join(labels)
-    for name, child in module._submodules():
-        yield from joins(child, f"{prefix}{name}.")
+    for prefix, module in model._walk():
+        if forward_of(module) is Sequential.forward:
+            children = module._submodules()
+            names = iter([prefix + name for name, _ in children])
+            for _, group in groups([child for _, child in children]):
+                labels = [f"{next(names)} {type(layer).__name__}" for layer in group]
+                if len(group) > 1:
+                    yield " + ".join(labels)

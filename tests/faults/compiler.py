@@ -106,7 +106,7 @@ FAULTS = {
             "isinstance(module, Sequential)",
         ),
         "names-without-path": ("prefix + name", "name"),
-        "only-the-top": ("joins(child, f'{prefix}{name}.')", "()"),
+        "only-the-top": ("model._walk()", "[('', model)]"),
         "all-layers-shown": ("len(group) > 1", "True"),
     },
 }

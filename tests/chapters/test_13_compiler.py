@@ -9,9 +9,8 @@ import pytest
 from oracle import assert_close
 
 import tinygrad_bn as tg
-from tinygrad_bn import nn
-from tinygrad_bn.extras import compiler
-from tinygrad_bn.extras.compiler import compile
+from tinygrad_bn import compiler, nn
+from tinygrad_bn.compiler import compile
 from tinygrad_bn.module import one_by_one, runner
 
 F = nn.functional
