@@ -61,9 +61,18 @@ def processor() -> str:
     return named.format_map(found) if len(found) == 3 else platform.machine()
 
 
+def instructions() -> str:
+    """The widest vector instructions that NumPy has found, such as X86_V3, which is AVX2."""
+    import numpy as np
+
+    known = np.show_config(mode="dicts")["SIMD Extensions"]
+    return [*known.get("baseline", []), *known.get("found", [])][-1]
+
+
 def machine() -> str:
     """One line: for the head of the report, and of the pictures."""
-    return f"{processor()}, {os.cpu_count()} cores, {platform.system()}; {date.today()}"
+    where = f"{processor()}, {instructions()}, {os.cpu_count()} cores, {platform.system()}"
+    return f"{where}; {date.today()}"
 
 
 def versions(names: list[str]) -> str:

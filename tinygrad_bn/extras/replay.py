@@ -639,7 +639,8 @@ def replay(step: Function) -> Replay:
     say. And nobody sees that an attribute has changed of an object that is no module: give such
     values as arguments.
 
-    Raises ReplayError for a step that cannot be done again by the same calls, which says why.
+    Raises ReplayError for a step that cannot be done again by the same calls, which says why. While
+    it is noted, a step keeps all of its arrays; then memory is used again.
 
     >>> model = nn.Linear(3, 1)
     >>> optimizer = optim.SGD(model.parameters(), lr=0.1)
