@@ -180,6 +180,7 @@ def with_place(call: Call, name: str, target: Array) -> Call:
         return call._replace(options=call.options | {"out": target}, changed=(target,))
     source: Any = call.args[0] if call.args else None
     if name in COPIES and isinstance(source, np.ndarray):
+        # To reshape is to copy row by row: into the target as the source is seen.
         by_rows = name == "reshape" and not {"order", "F"} & {*call.args[2:], *call.options}
         place = target.reshape(source.shape) if by_rows else target
         if place.shape == source.shape:
@@ -200,7 +201,7 @@ class Notes:
         self.outside: set[int] = set()  # what was there before
         self.fixed: dict[int, str] = {}  # what must not be changed, and why
         self.refused: dict[int, str] = {}  # what must not be used at all, and why
-        self.constant: set[int] = set()
+        self.constant: set[int] = set()  # arrays, not values: by their keys
         self.beginnings: dict[int, Call] = {}  # the calls that put constants back
         self.error: ReplayError | None = None  # the first, for the step may catch it
         self.errors = np.geterr()
@@ -373,7 +374,10 @@ class Noted(np.ndarray, metaclass=AnyArray):
 
     @property
     def base(self) -> Any:
-        """None for an owner, as of an array of NumPy's own; this one is always a view of such."""
+        """None for an owner, as of an array of NumPy's own; this one is always a view of such.
+
+        It is asked for where views share a version, and where a gradient gets memory of its own.
+        """
         return None if self.is_owner else super().base
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -385,7 +389,8 @@ class Noted(np.ndarray, metaclass=AnyArray):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         place = unnoted(self)[unnoted(index)]
-        if not same_place(place, value):  # else the end of `a[i] += 1`, which was done in place
+        # Python ends `a[i] += 1` with `a[i] = the result`, which is in its place already.
+        if not same_place(place, value):
             active.get().call(np.ndarray.__setitem__, "__setitem__", (self, index, value), {})
 
 

@@ -217,6 +217,7 @@ def ordered(notes: Notes) -> list[Call]:
     first: list[Call] = []
     for call in reversed(notes.calls):
         own, its_changes = set(map(key_of, call.arrays())), set(map(key_of, call.changed))
+        # `own & changed`: one of the first calls will change what this one reads or writes before.
         if call.function is look or its_changes & needed or own & changed:
             if its_changes & notes.outside:
                 raise ReplayError(
@@ -250,9 +251,7 @@ class Plan:
 
     def __init__(self, calls: list[Call], moving: set[int]) -> None:
         self.moving = moving
-        self.places: dict[
-            int, Array
-        ] = {}  # of the memory that is needed, while calls are gone over
+        self.places: dict[int, Array] = {}  # of what is needed at the call that is being moved
         self.free: list[Array] = []
         self.last = {key_of(array): i for i, call in enumerate(calls) for array in call.arrays()}
         self.calls = [self.moved(i, call) for i, call in enumerate(calls)]
@@ -301,7 +300,7 @@ class Program:
             step(*args, **options)  # again: an error of its own comes before this one
             before.restore()
             raise
-        self.at_rest = self.references()
+        self.at_rest = self.references()  # one more means that somebody keeps a gradient
 
     def note(self, step: Function, args: Any, options: Any, grads: list[Any]) -> None:
         """Call the step, and turn what it does into a program."""
@@ -382,7 +381,7 @@ class Program:
         return own
 
     def take_gradients(self, before: list[tuple[Tensor, Tensor | None]]) -> None:
-        """Which gradients the step leaves, and where it has to find none.
+        """left: (parameter, the gradient that the step leaves). without: where it must find none.
 
         Where there was one, the step has cleared it, or it has nothing to do with it.
         """
@@ -543,7 +542,15 @@ OFTEN = 20  # times that a step is noted make one wonder
 
 
 class Replay:
-    """A step that is replayed; see `replay`."""
+    """A step that is replayed; see `replay`.
+
+    For each kind of arguments there is an entry in `programs`, or none yet:
+
+        none              the step itself is called; the entry is then None
+        None              the step is noted, as a program
+        not yet checked   the program and the step are compared
+        checked           the program is run, as long as it fits; else all begins anew
+    """
 
     def __init__(self, step: Function) -> None:
         self.step = step
