@@ -111,6 +111,18 @@ class Training:
         return [t.numpy().copy() for t in tensors]
 
 
+def clearing():
+    """A weight, and a replayed step that leaves it the argument as its gradient."""
+    w = tg.ones(3, requires_grad=True)
+
+    @replay
+    def step(x):
+        w.grad = None
+        (x * w).sum().backward()
+
+    return w, step
+
+
 def assert_same_bits(found, expected):
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
@@ -750,12 +762,7 @@ def numbers(count=8):
 
 
 def test_an_argument_that_comes_to_require_a_gradient():
-    w = tg.ones(3, requires_grad=True)
-
-    @replay
-    def step(x):
-        w.grad = None
-        (x * w).sum().backward()
+    _, step = clearing()
 
     for (x,) in numbers():
         step(x)
@@ -1250,12 +1257,7 @@ def test_a_gradient_that_is_a_view_is_refused():
 @pytest.mark.parametrize("holders", [0, 1, 2, 3])
 def test_a_gradient_whose_array_has_been_replaced(holders):
     """As by a clipping that makes a new one, which is still held somewhere."""
-    w = tg.ones(3, requires_grad=True)
-
-    @replay
-    def step(x):
-        w.grad = None
-        (x * w).sum().backward()
+    w, step = clearing()
 
     for i in range(4):
         step(tg.ones(3) * i)
@@ -1269,12 +1271,7 @@ def test_a_gradient_whose_array_has_been_replaced(holders):
 
 
 def test_a_gradient_that_comes_to_require_one():
-    w = tg.ones(3, requires_grad=True)
-
-    @replay
-    def step(x):
-        w.grad = None
-        (x * w).sum().backward()
+    w, step = clearing()
 
     for i in range(4):
         step(tg.ones(3) * i)
