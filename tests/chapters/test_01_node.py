@@ -232,3 +232,24 @@ def test_an_output_that_its_derivative_needs_has_a_history_where_it_is_different
     (h,) = tg.grad(g, x, tg.ones(2, dtype=tg.float64))
     y = np.tanh([0.3, -0.2])
     np.testing.assert_allclose(h.numpy(), -2 * y * (1 - y**2), rtol=1e-12)
+
+
+def test_a_constant_that_no_derivative_needs_is_freed():
+    x, constant = normal_leaf(4, 3), tg.randn(4, 3).double()
+    array = weakref.ref(constant.data)
+    y = x + constant
+    del constant
+    gc.collect()
+    assert array() is None
+    y.sum().backward()
+    assert x.grad.tolist() == np.ones((4, 3)).tolist()
+
+
+def test_a_released_operation_lets_go_of_its_output():
+    y = normal_leaf(4, 3).exp()
+    node, array = y.grad_fn, weakref.ref(y.data)
+    y.sum().backward()
+    del y
+    gc.collect()
+    assert array() is None
+    assert node.name == "exp"

@@ -74,6 +74,7 @@ FIRST = {
         *("chapters/test_05_protocol.py", "chapters/test_02_checks.py"),
     ],
     "state": ["chapters/test_03_copies.py"],
+    "idx": ["chapters/test_09_data.py", "chapters/test_09_loading.py"],
     "reductions": ["properties/test_reductions.py"],
     "elementwise": ["chapters/test_03_tensor.py", "chapters/test_06_layers.py"],
     "products": ["chapters/test_03_tensor.py", "chapters/test_06_layers.py"],
