@@ -643,8 +643,10 @@ def replay(step: Function) -> Replay:
     The results, the gradients, the running statistics and the random numbers are the same to the
     bit; tensors in the result are detached copies. The optimizer stays outside, and with it all
     schedules. What is not done by NumPy on tensors happens in the first three calls only: printing,
-    say. And nobody sees that an attribute has changed of an object that is no module: give such
-    values as arguments.
+    say. And nobody sees that an attribute has changed of an object that is no nn.Module, of a class
+    or of a Python module, nor what an iterator or a deque gives next: give such values as
+    arguments. np.asarray(x.data) leaves the notes, x.numpy() does not. For a method, in __init__:
+    self.step = replay(self.step).
 
     Raises ReplayError for a step that cannot be done again by the same calls, which says why. While
     it is noted, a step keeps all of its arrays; then memory is used again.
