@@ -360,3 +360,14 @@ def test_threads_that_add_to_one_leaf_lose_nothing():
     for thread in threads:
         thread.join()
     assert_array_equal(leaf.grad.numpy(), 1200)
+
+
+def test_a_change_is_refused_only_where_the_old_value_is_needed():
+    a, b = (tg.tensor([1.0, 2.0], requires_grad=True) for _ in "ab")
+    product = (a * b).sum()
+    with tg.no_grad():
+        a += 1
+    (g,) = tg.grad(product, a, retain_graph=True)  # that is b
+    assert g.tolist() == [1, 2]
+    with pytest.raises(RuntimeError, match="mul: input 0"):
+        tg.grad(product, b)
