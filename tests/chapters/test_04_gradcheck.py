@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from oracle import normal_leaf
+from oracle import leaf, normal_leaf
 
 import tinygrad_bn as tg
 from tinygrad_bn.autograd import gradcheck, gradgradcheck
@@ -311,3 +311,16 @@ def test_inputs_of_any_layout_are_moved_in_place():
     assert gradcheck(lambda x: x**2, x)
     with pytest.raises(AssertionError):
         gradcheck(square, x)
+
+
+def test_the_seed_chooses_the_weights():
+    """The error says the gradient, which is that of another sum for each seed."""
+
+    def message(seed):
+        x = leaf([0.5, -1.0])
+        with pytest.raises(AssertionError) as error:
+            gradcheck(lambda x: record("neg", -x.data, (x, lambda g, y: g)), x, seed=seed)
+        return str(error.value)
+
+    assert message(0) == message(0)
+    assert message(0) != message(1)

@@ -36,6 +36,9 @@ FAULTS = {
         "any-seed": ("np.random.default_rng(seed)", "np.random.default_rng(0)"),
     },
     "weighted_sum": {"first-output-only": ("stack(terms).sum()", "terms[0]")},
+    "gradcheck.<locals>.loss": {
+        "always-the-same-weights": ("random_weights(outputs, seed)", "random_weights(outputs, 0)"),
+    },
     "gradcheck": {
         "unused-input-is-an-error": ("allow_unused=True", "allow_unused=False"),
         "unused-input-is-right": (
