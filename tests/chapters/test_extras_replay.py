@@ -123,6 +123,18 @@ def clearing():
     return w, step
 
 
+def adding():
+    """A replayed step that adds 1, and how often it has been called itself."""
+    calls = Counter()
+
+    @replay
+    def step(x):
+        calls.number += 1
+        return x + 1
+
+    return calls, step
+
+
 def assert_same_bits(found, expected):
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
@@ -641,12 +653,7 @@ def test_a_name_that_means_nothing_yet():
 
 
 def test_only_some_kinds_are_kept():
-    calls = Counter()
-
-    @replay
-    def step(x):
-        calls.number += 1
-        return x + 1
+    calls, step = adding()
 
     for n in range(1, 12):
         for _ in range(4):
@@ -661,12 +668,7 @@ def test_only_some_kinds_are_kept():
 
 
 def test_the_kind_that_was_not_used_for_longest_is_forgotten():
-    calls = Counter()
-
-    @replay
-    def step(x):
-        calls.number += 1
-        return x + 1
+    calls, step = adding()
 
     for n in range(1, 12):
         for _ in range(4):

@@ -328,7 +328,7 @@ class Program:
             )
         self.result = map_tensors(result, own_result)
         self.take_gradients(grads)
-        new = self.arrays
+        new = [data for _, _, data in self.new]
         calls = with_beginnings(ordered(notes), notes.beginnings)
         calls += [put_back(array) for array in new if key_of(array) in notes.constant]
         changed = {key_of(array) for call in calls for array in call.changed}
@@ -370,8 +370,8 @@ class Program:
         def own(x: Tensor) -> Tensor:
             array = x.data
             if id(array) not in known:  # the same one, if it is given twice
-                check_argument(x, notes)
                 copied = np.array(array, order="K")
+                check_argument(x, copied, notes)
                 notes.fixed[id(copied)] = "the step changes an argument in place: change a clone()"
                 known[id(array)] = wrap(notes.know(copied))
             argument = known[id(array)]
@@ -383,38 +383,32 @@ class Program:
     def take_gradients(self, before: list[tuple[Tensor, Tensor | None]]) -> None:
         """left: (parameter, the gradient that the step leaves). without: where it must find none.
 
-        Where there was one, the step has cleared it, or it has nothing to do with it.
+        Where there was one, the step has cleared it, or it has nothing to do with it. new: of those
+        left, (parameter, gradient, its array).
         """
         self.left = [(x, x._grad) for x, grad in before if x._grad is not grad]
+        self.new = [(x, grad, grad.data) for x, grad in self.left if grad is not None]
         self.without = [x for x, grad in before if grad is None]
-        for grad in self.new_gradients():
+        for _, grad, data in self.new:
             if grad.grad_fn is not None:
                 raise ReplayError("a gradient has a graph, by create_graph: use grad() instead")
-            if memory_of(grad.data) is not grad.data:
+            if memory_of(data) is not data:
                 raise ReplayError(
                     "a gradient is a view of other memory: set .grad to a clone() of it"
                 )
-        self.arrays = [grad.data for grad in self.new_gradients()]
-
-    def new_gradients(self) -> list[Tensor]:
-        """Those that the step leaves."""
-        return [grad for _, grad in self.left if grad is not None]
 
     def references(self) -> list[tuple[int, int]]:
         """How many hold each gradient, not counting the parameter, and how many its array."""
         return [
-            (sys.getrefcount(grad) - (x._grad is grad), sys.getrefcount(grad.data))
-            for x, grad in self.left
-            if grad is not None
+            (sys.getrefcount(grad) - (x._grad is grad), sys.getrefcount(data))
+            for x, grad, data in self.new
         ]
 
     def fits(self, tensors: list[Tensor]) -> bool:
         """Whether all is as it was, and nobody keeps a gradient, which would be overwritten."""
         if self.around.is_changed() or self.references() != self.at_rest:
             return False
-        gradients = self.new_gradients()
-        arrays = [grad.data for grad in gradients if not grad.requires_grad]
-        if len(arrays) != len(gradients) or not all(map(operator.is_, arrays, self.arrays)):
+        if any(grad.data is not data or grad.requires_grad for _, grad, data in self.new):
             return False  # somebody has changed a gradient otherwise than in place
         if any(key_of(x.data) in self.changing for x in tensors):
             return False
@@ -476,8 +470,8 @@ def owned(array: Array) -> Array:
     return plain
 
 
-def check_argument(x: Tensor, notes: Notes) -> None:
-    """ReplayError unless a copy of it can stand for it."""
+def check_argument(x: Tensor, copied: Array, notes: Notes) -> None:
+    """ReplayError unless the copy of it can stand for it."""
     if x.requires_grad:
         raise ReplayError(
             "an argument requires a gradient, which another tensor would get: detach() it"
@@ -486,7 +480,7 @@ def check_argument(x: Tensor, notes: Notes) -> None:
         raise ReplayError(
             "an argument shares memory with a tensor that the step uses: give a clone() of it"
         )
-    if steps(np.array(x.data, order="K")) != steps(x.data):
+    if steps(copied) != steps(x.data):
         raise ReplayError("an argument does not lie densely in memory: give a clone() of it")
 
 
