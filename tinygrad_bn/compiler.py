@@ -74,10 +74,10 @@ def norm_relu_pool_train(
     The gradient goes back through ReLU where y > 0, through the pooling to the winners among x, and
     then through batch normalization as in chapter 11.
     """
-    window, largest = None, None
+    window = None
+    largest: Any = None
     if pool is not None:
-        options = (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
-        window = pool_window(x.shape[2:], *options)
+        window = pool_window(x.shape[2:], pool.kernel_size, pool.stride, 0, pool.dilation)
         checks.kernel_fits(window)
         largest = kernels.max_pool2d(x.data, window)
     y, mean, var = kernels.batch_norm(x.data, weight.data, bias.data, eps, largest)
@@ -86,7 +86,7 @@ def norm_relu_pool_train(
 
     def derivative(g: Tensor, y: Tensor, needed: Sequence[bool]) -> list[Tensor | None]:
         g = masked(g, y.data <= 0)
-        if window is not None and largest is not None:
+        if window is not None:
             g = route(g, x, wrap(largest), window)
         return gradients(g, inputs, mean, var, eps, needed)
 
@@ -123,8 +123,7 @@ def has_no_padding(relu: Module, pool: MaxPool2d) -> bool:
 
 def is_whole(norm: BatchNorm, *others: Module) -> bool:
     """Whether it has what it usually has: γ, β, and running statistics."""
-    statistics = (norm.running_mean, norm.running_var)
-    return None not in (norm.weight, norm.bias, *statistics)
+    return None not in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
 
 
 def never_decreases(norm: Any, relu: Module, pool: MaxPool2d) -> bool:
@@ -135,8 +134,7 @@ def never_decreases(norm: Any, relu: Module, pool: MaxPool2d) -> bool:
 
 def is_affine(before: Any, norm: BatchNorm) -> bool:
     """Whether batch normalization is a fixed affine map of what the layer before it makes."""
-    known = is_whole(norm) and not norm.training
-    return known and len(before.weight) == norm.num_features
+    return is_whole(norm) and not norm.training and len(before.weight) == norm.num_features
 
 
 # The pattern; whether its layers, as they are now, can be replaced; and by what, a function of the
@@ -153,11 +151,10 @@ REWRITES: list[tuple[Any, ...]] = [
 
 # --- the compiler ---------------------------------------------------------------------------------
 
-# Layers, and the function of the input and of them that replaces them; None for one on its own.
-Group = tuple[Callable[..., Any] | None, list[Module]]
+Joining = Callable[..., Any] | None  # of the input and the layers; None for a layer on its own
 
 
-def groups(layers: list[Module]) -> Iterator[Group]:
+def groups(layers: list[Module]) -> Iterator[tuple[Joining, list[Module]]]:
     """The layers in order: those that are joined with what joins them, the others one by one."""
     while layers:
         function, count = joined_first(layers)
@@ -165,15 +162,13 @@ def groups(layers: list[Module]) -> Iterator[Group]:
         layers = layers[count:]
 
 
-def joined_first(layers: list[Module]) -> tuple[Callable[..., Any] | None, int]:
+def joined_first(layers: list[Module]) -> tuple[Joining, int]:
     """What joins the first of the layers, and how many; None and 1, if nothing does."""
-    kinds = list(map(type, layers))  # exactly these: a subclass may compute something else
     for pattern, fits, joined in REWRITES:
-        count = len(pattern)
-        if kinds[:count] == pattern:
-            group = layers[:count]
-            if not any(map(is_watched, group)) and fits(*group):
-                return joined, count
+        group = layers[: len(pattern)]
+        same = list(map(type, group)) == pattern  # exactly: a subclass may compute something else
+        if same and not any(map(is_watched, group)) and fits(*group):
+            return joined, len(group)
     return None, 1
 
 
@@ -185,10 +180,10 @@ def is_watched(layer: Module) -> bool:
 def run(layers: list[Module], input: Any) -> Any:
     """The same as `one_by_one`."""
     for function, group in groups(layers):
-        if function is None or not isinstance(input, Tensor):
-            input = one_by_one(group, input)
-        else:
+        if function and isinstance(input, Tensor):
             input = function(input, *group)
+        else:
+            input = one_by_one(group, input)
     return input
 
 
@@ -246,7 +241,7 @@ def joins(model: Module) -> Iterator[str]:
     for prefix, module in model._walk():
         if forward_of(module) is Sequential.forward:
             children = module._submodules()
-            names = iter([prefix + name for name, _ in children])
+            names = (prefix + name for name, _ in children)
             for _, group in groups([child for _, child in children]):
                 labels = [f"{next(names)} {type(layer).__name__}" for layer in group]
                 if len(group) > 1:

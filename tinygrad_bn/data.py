@@ -169,7 +169,8 @@ class DataLoader:
     and stacked; of a dataset with `__getitems__`, all of a batch at once, by a list of indices: it
     returns a list of samples, or a batch that is ready, a tuple. shuffle: a new order at each pass,
     from the generator that `manual_seed` sets. sampler: the indices in an order of one's own,
-    instead of shuffle. drop_last: no smaller last batch.
+    instead of shuffle. drop_last: no smaller last batch. batch_size=None: `dataset[index]` as it
+    is, for each index of the sampler: where that is a list, a batch of one's own choice.
 
     >>> batches = DataLoader(MNIST(train=False), batch_size=64)
     >>> len(batches), next(iter(batches))[1].shape
@@ -179,32 +180,46 @@ class DataLoader:
     def __init__(
         self,
         dataset: Any,
-        batch_size: int = 1,
+        batch_size: int | None = 1,
         shuffle: bool = False,
-        sampler: Iterable[int] | None = None,
+        sampler: Iterable[Any] | None = None,
         *,
         drop_last: bool = False,
     ) -> None:
-        checks.positive_integers(batch_size=batch_size)
+        if batch_size is not None:
+            checks.positive_integers(batch_size=batch_size)
+        elif drop_last:
+            raise ValueError(
+                "DataLoader: drop_last=True drops a smaller batch, so give a batch_size"
+            )
         checks.dataset(dataset)
         if sampler is not None and shuffle:
             raise ValueError("DataLoader: give a sampler or shuffle=True, not both")
-        self.dataset, self.batch_size = dataset, batch_size
-        self.shuffle, self.drop_last = shuffle, drop_last
+        if batch_size is None and drop_last:
+            raise ValueError(
+                "DataLoader: drop_last=True drops a smaller batch, so give a batch_size"
+            )
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.drop_last = drop_last
         self.sampler = sampler
 
     def __len__(self) -> int:
         """The number of batches."""
         samples = self.dataset if self.sampler is None else self.sampler
         whole = math.floor if self.drop_last else math.ceil
-        return whole(len(samples) / self.batch_size)  # type: ignore[arg-type]  # a sampler may have none
+        return whole(len(samples) / (self.batch_size or 1))  # type: ignore[arg-type]  # a sampler may have none
 
     def __iter__(self) -> Iterator[Any]:
         """One pass over the data set."""
-        n = len(self.dataset)
-        order: Iterable[int] = range(n) if self.sampler is None else self.sampler
-        if self.shuffle:
-            order = generator.permutation(n).tolist()
+        order = self.sampler
+        if order is None:
+            n = len(self.dataset)
+            order = generator.permutation(n).tolist() if self.shuffle else range(n)
+        if self.batch_size is None:
+            yield from map(self.dataset.__getitem__, order)
+            return
         indices = iter(order)
         while chosen := list(itertools.islice(indices, self.batch_size)):
             if len(chosen) == self.batch_size or not self.drop_last:

@@ -113,7 +113,7 @@ SIZES = {
     "MaxPool2d": lambda *size: nn.MaxPool2d(size[0]),
     "avg_pool2d": lambda *size: F.avg_pool2d(tg.ones(1, 1, 3, 3), size[0]),
     "StepLR": lambda *size: tg.optim.lr_scheduler.StepLR(tg.optim.SGD([SHAPED]), size[0]),
-    "DataLoader": lambda *size: tg.data.DataLoader([1], size[0]),
+    "DataLoader": lambda *size: tg.data.DataLoader([1], "None" if size[0] is None else size[0]),
 }
 
 

@@ -79,6 +79,31 @@ def test_a_list_of_samples_is_a_data_set():
     assert [part.dtype for part in batches[0]] == [tg.int64, tg.float64]
 
 
+def test_without_a_batch_size_each_index_is_given_as_it_is(torch):
+    """A sampler of lists says which samples make a batch; in PyTorch that works likewise."""
+    from torch.utils.data import DataLoader as Theirs
+
+    batches = [[0, 4], [3], [], [1, 2, 4]]
+    rows = [[float(i), float(-i)] for i in range(5)]
+    ours = DataLoader(TensorDataset(tg.tensor(rows)), batch_size=None, sampler=batches)
+    dataset = torch.utils.data.TensorDataset(torch.tensor(rows))
+    theirs = Theirs(dataset, batch_size=None, sampler=batches)
+    assert len(ours) == len(theirs) == 4
+    for (a,), (b,) in zip(ours, theirs, strict=True):
+        assert_array_equal(a.data, b.numpy())
+    assert len(list(ours)) == 4  # a second time too
+    alone = [index for _, index in DataLoader(Squares(3), batch_size=None)]
+    assert alone == [0, 1, 2] and len(DataLoader(Squares(3), batch_size=None)) == 3
+    shuffled = DataLoader(Squares(20), batch_size=None, shuffle=True)
+    order = [index for _, index in shuffled]
+    assert sorted(order) == list(range(20)) != order
+    images, labels = next(iter(DataLoader(MNIST(), batch_size=None, sampler=[[5, 3]])))
+    assert images.shape == (2, 1, 28, 28) and labels.tolist() == MNIST().labels[[5, 3]].tolist()
+    for kind in (DataLoader, Theirs):
+        with pytest.raises(ValueError, match="drop_last"):
+            kind(Squares(3), batch_size=None, drop_last=True)
+
+
 def test_a_sampler_gives_the_order(torch):
     from torch.utils.data import DataLoader as Theirs
 

@@ -28,7 +28,7 @@ FAULTS = {
     "norm_relu_pool_train.<locals>.derivative": {
         "gradient-through-relu": ("masked(g, y.data <= 0)", "g"),
         "gradient-at-0": ("y.data <= 0", "y.data < 0"),
-        "gradient-not-routed": ("window is not None and largest is not None", "False"),
+        "gradient-not-routed": ("window is not None", "False"),
         "gradient-of-other-statistics": (
             "gradients(g, inputs, mean, var, eps, needed)",
             "gradients(g, inputs, mean, var + 1, eps, needed)",
@@ -55,7 +55,7 @@ FAULTS = {
     },
     "is_whole": {
         "nothing-there": (
-            "None not in (norm.weight, norm.bias, *statistics)",
+            "None not in (norm.weight, norm.bias, norm.running_mean, norm.running_var)",
             "True",
         ),
     },
@@ -77,13 +77,16 @@ FAULTS = {
     },
     "groups": {"layers-twice": ("layers[count:]", "layers[1:]")},
     "joined_first": {
-        "any-kinds": ("kinds[:count] == pattern", "len(kinds) >= count"),
+        "any-kinds": ("list(map(type, group)) == pattern", "len(group) == len(pattern)"),
         "hooks-ignored": ("any(map(is_watched, group))", "False"),
         "conditions-ignored": ("fits(*group)", "True"),
-        "nothing-joined": ("kinds[:count] == pattern", "False"),
-        "the-first-kind-only": ("kinds[:count] == pattern", "kinds[:1] == pattern[:1]"),
+        "nothing-joined": ("list(map(type, group)) == pattern", "False"),
+        "the-first-kind-only": (
+            "list(map(type, group)) == pattern",
+            "list(map(type, group))[:1] == pattern[:1]",
+        ),
     },
-    "run": {"no-tensor": ("not isinstance(input, Tensor)", "False")},
+    "run": {"no-tensor": ("isinstance(input, Tensor)", "True")},
     "compile": {
         "anything": ("not isinstance(model, Module)", "False"),
         "attributes-of-its-own": (

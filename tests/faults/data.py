@@ -81,6 +81,7 @@ FAULTS = {
         "any-dataset": ("checks.dataset(dataset)", "pass"),
         "sampler-and-shuffle": ("sampler is not None and shuffle", "False"),
         "batch-size-not-checked": ("checks.positive_integers(batch_size=batch_size)", "pass"),
+        "nothing-to-drop": ("drop_last", "False", 1),
     },
     "DataLoader.__len__": {
         "last-batch": ("self.drop_last", "not self.drop_last"),
@@ -96,7 +97,9 @@ FAULTS = {
             "len(chosen) == self.batch_size",
         ),
         "drop-last-ignored": ("len(chosen) == self.batch_size or not self.drop_last", "True"),
-        "sampler-ignored": ("range(n) if self.sampler is None else self.sampler", "range(n)"),
+        "sampler-ignored": ("order is None", "True"),
+        "lists-are-batched": ("self.batch_size is None", "False"),
+        "lists-twice": ("return", "pass"),
         "order": ("self.shuffle", "not self.shuffle"),
         "other-generator": ("generator.permutation(n)", "np.random.default_rng().permutation(n)"),
         "same-order-each-time": (
