@@ -23,7 +23,7 @@ In a convolution every location shares the weights, so it must share the statist
 import math
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -125,7 +125,11 @@ def gradients(
 
 
 def gradients_composed(
-    g: Tensor, inputs: Sequence[Tensor], mean: Array, eps: float
+    g: Tensor,
+    inputs: Sequence[Tensor],
+    mean: Array,
+    eps: float,
+    composed: Any = batch_norm_composed,
 ) -> list[Tensor | None]:
     """The same as tensors with a history, by `grad` of the composed form: for second derivatives.
 
@@ -136,7 +140,7 @@ def gradients_composed(
     copies = [tensor.clone() for tensor in inputs]
     x, gamma, beta = copies
     shifted = x - per_channel(wrap(mean), x.ndim)
-    y = batch_norm_composed(shifted, gamma, beta, eps)
+    y = composed(shifted, gamma, beta, eps)
     asked = [copy for copy in copies if copy.requires_grad]
     found = dict(zip(asked, grad(y, asked, g, create_graph=True), strict=True))
     return [found.get(copy) for copy in copies]

@@ -42,8 +42,8 @@ FAULTS = {
         "composed-on-the-inputs": ("tensor.clone()", "tensor"),
         "composed-for-constants": ("copy.requires_grad", "True"),
         "composed-eps-lost": (
-            "batch_norm_composed(shifted, gamma, beta, eps)",
-            "batch_norm_composed(shifted, gamma, beta)",
+            "composed(shifted, gamma, beta, eps)",
+            "composed(shifted, gamma, beta, 1e-5)",
         ),
         "composed-in-reverse": (
             "dict(zip(asked, grad(y, asked, g, create_graph=True), strict=True))",

@@ -60,7 +60,7 @@ def batch_norm_gradients(
 ) -> tuple[Array, Array, Array]:  # ∂x, ∂γ, ∂β
     """∂L/∂x, ∂L/∂γ and ∂L/∂β, by the closed form. Seven passes.
 
-    Three, if nobody asks for ∂x, which is then left unfinished.
+    Three, if nobody asks for ∂x: then x − μ stands in its place.
     """
     rows, rows_of_g = channel_rows(x), channel_rows(g)
     channels, m = rows.shape

@@ -243,11 +243,17 @@ def batch_norm_gradients(
     gamma: Array,  # (C,)
     to_x: bool,
 ) -> tuple[Array, Array, Array]:  # ∂x, ∂γ, ∂β
-    """∂γ = Σ g·x̂, ∂β = Σ g and ∂x = γ/√(σ² + ε) · (g − ∂β/m − x̂·∂γ/m)."""
+    """∂γ = Σ g·x̂, ∂β = Σ g and ∂x = γ/√(σ² + ε) · (g − ∂β/m − x̂·∂γ/m).
+
+    If nobody asks for ∂x, x − μ stands in its place.
+    """
     axes = all_but_channels(x)
-    x_hat = (x - per_channel(mean, x)) * per_channel(inv_std, x)
+    centred = x - per_channel(mean, x)
+    x_hat = centred * per_channel(inv_std, x)
     dgamma = sum_over(g * x_hat, axes)
     dbeta = sum_over(g, axes)
+    if not to_x:
+        return centred, dgamma, dbeta
     m = x.size // x.shape[1]
     bracket = g - per_channel(dbeta / m, x) - x_hat * per_channel(dgamma / m, x)
     return per_channel(gamma * inv_std, x) * bracket, dgamma, dbeta
