@@ -1,11 +1,14 @@
 """The training loop of mnist_mlp.py and mnist_cnn.py: options, training, test and report.
 
 Apart from the imports this is a PyTorch program. Read it from the end: `main` is the whole story,
-and `train` is the part of it that every training of a network has.
+and `train` is the part of it that every training of a network has. Several processes may run it
+together (`--processes`): then each has a share of every batch, and the first one speaks for all.
 """
 
 import argparse
 import math
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -15,8 +18,18 @@ from tempfile import TemporaryFile
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
-from tinygrad_bn import compile, manual_seed, nn, no_grad
+from tinygrad_bn import compile, float64, manual_seed, nn, no_grad, tensor
 from tinygrad_bn.data import MNIST, DataLoader
+from tinygrad_bn.extras.distributed import (
+    DistributedDataParallel,
+    DistributedSampler,
+    SyncBatchNorm,
+    all_reduce,
+    get_rank,
+    get_world_size,
+    is_launched,
+    launch,
+)
 from tinygrad_bn.nn.functional import cross_entropy
 from tinygrad_bn.optim import SGD, lr_scheduler
 
@@ -32,8 +45,7 @@ def train(model: nn.Module, batches: DataLoader, epochs: int, lr: float) -> None
     for epoch in range(1, epochs + 1):
         seen, correct, loss_sum = 0, 0, 0.0
         name = f"epoch {epoch}/{epochs}"
-        # disable=None: no bar where nobody could see it move, as in a pipe or a file
-        bar = tqdm(batches, name, bar_format=BAR, leave=False, disable=None)
+        bar = tqdm(batches, name, bar_format=BAR, leave=False, disable=no_bar())
         for images, labels in bar:
             optimizer.zero_grad()
             scores = model(images)
@@ -42,12 +54,17 @@ def train(model: nn.Module, batches: DataLoader, epochs: int, lr: float) -> None
             optimizer.step()
             schedule.step()
 
-            seen += len(labels)
-            loss_sum += loss.item() * len(labels)
-            correct += (scores.argmax(1) == labels).sum().item()
-            status = f"loss {loss_sum / seen:.4f}, accuracy {correct / seen:.2%}"
-            bar.set_postfix_str(status, refresh=False)
-        print(f"{name}: {status}", flush=True)
+            if len(labels) > 0:  # a small last batch may have no images for this process
+                seen += len(labels)
+                loss_sum += loss.item() * len(labels)
+                correct += (scores.argmax(1) == labels).sum().item()
+                bar.set_postfix_str(report(seen, correct, loss_sum), refresh=False)
+        print(f"{name}: {report(*in_all(seen, correct, loss_sum))}", flush=True)
+
+
+def report(seen: float, correct: float, loss_sum: float) -> str:
+    """The averages over the images that have been seen."""
+    return f"loss {loss_sum / seen:.4f}, accuracy {correct / seen:.2%}"
 
 
 @no_grad()
@@ -55,7 +72,7 @@ def accuracy(model: nn.Module, batches: DataLoader) -> float:
     """The share of images whose highest score is that of their label."""
     model.eval()
     correct = sum((model(images).argmax(1) == labels).sum().item() for images, labels in batches)
-    return correct / len(batches.dataset)
+    return in_all(correct)[0] / len(batches.dataset)
 
 
 def load(folder: Path | None, held_back: bool) -> tuple[MNIST, MNIST]:
@@ -72,6 +89,46 @@ def save(model: nn.Module, path: Path) -> None:
     save_file({name: t.numpy().copy() for name, t in state}, path)  # row by row, as files have it
 
 
+# --- several processes ----------------------------------------------------------------------------
+
+
+def is_first() -> bool:
+    """Whether this is the process that speaks for all."""
+    return not is_launched() or get_rank() == 0
+
+
+def no_bar() -> bool | None:
+    """For tqdm. None leaves it out where nobody would see it move, as in a pipe or a file.
+
+    What a process writes under mpiexec always goes through a pipe: there the environment decides.
+    """
+    if is_launched():
+        return get_rank() > 0 or os.environ.get("TERM", "dumb") == "dumb"
+    return None
+
+
+def start(processes: int) -> None:
+    """This script once more, as several processes, which do not see the terminal themselves."""
+    columns, lines = shutil.get_terminal_size()
+    os.environ.update(COLUMNS=str(columns), LINES=str(lines))
+    if not sys.stderr.isatty():
+        os.environ["TERM"] = "dumb"
+    launch(processes, sys.argv)
+
+
+def in_all(*numbers: float) -> list[float]:
+    """The sums over all processes."""
+    return all_reduce(tensor(numbers, dtype=float64)).tolist() if is_launched() else list(numbers)
+
+
+def loader(dataset: MNIST, batch_size: int, shuffle: bool) -> DataLoader:
+    """Batches; of each, this process's share."""
+    if is_launched():
+        mine = DistributedSampler(dataset, batch_size, shuffle)
+        return DataLoader(dataset, batch_size=None, sampler=mine)
+    return DataLoader(dataset, batch_size, shuffle)
+
+
 # --- the command line -----------------------------------------------------------------------------
 
 
@@ -86,6 +143,7 @@ def options(name: str, epochs: int, batch_size: int, lr: float) -> argparse.Argu
     parser.add_argument("--batch-size", type=int, default=batch_size, help=default)
     parser.add_argument("--lr", type=float, default=lr, help=f"the highest learning rate {default}")
     parser.add_argument("--seed", type=int, default=0, help=default)
+    parser.add_argument("--processes", type=int, help="how many share each batch, by MPI")
     parser.add_argument("--data", type=Path, help="a folder with other data in MNIST's format")
     parser.add_argument("--target-accuracy", type=float, default=0, help="in %%; exit 1 below it")
     parser.add_argument("--held-back", action="store_true", help="test on training images")
@@ -103,6 +161,10 @@ def mistake(args: argparse.Namespace) -> str | None:
         return "--lr must be above 0"
     if args.seed < 0:
         return "--seed must be at least 0"
+    if args.processes is not None and args.processes < 1:
+        return "--processes must be at least 1"
+    if args.processes and is_launched() and args.processes != get_world_size():
+        return f"--processes {args.processes}: mpiexec has started {get_world_size()}"
     if args.save and args.save.is_dir():
         return f"--save needs the name of a file: {args.save} is a folder"
     if args.save and not args.save.parent.is_dir():
@@ -113,10 +175,15 @@ def mistake(args: argparse.Namespace) -> str | None:
 def main(name: str, build: Callable[[], nn.Module], **defaults: float) -> None:
     """Train the network that `build` makes, test it, and say how good it has become."""
     parser = options(name, **defaults)
+    if not is_first():
+        parser.error = lambda message: sys.exit(2)  # the first one says it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     args = parser.parse_args()
     if message := mistake(args):
         parser.error(message)
     try:
+        if args.processes is not None and args.processes > 1 and not is_launched():
+            start(args.processes)
         train_set, test_set = load(args.data, args.held_back)
         if args.save:  # may we write there? Better known now than after the training
             TemporaryFile(dir=args.save.parent).close()
@@ -127,21 +194,26 @@ def main(name: str, build: Callable[[], nn.Module], **defaults: float) -> None:
 
     manual_seed(args.seed)
     model = build()
+    if is_launched():
+        model = SyncBatchNorm.convert_sync_batchnorm(model)
     compiled = compile(model)  # the same parameters, in fewer passes over memory
-    batches = DataLoader(train_set, args.batch_size, shuffle=True)
+    trained = DistributedDataParallel(compiled) if is_launched() else compiled
+    batches = loader(train_set, args.batch_size, shuffle=True)
     size = sum(p.numel() for p in model.parameters())
     images = f"{len(train_set):,} images to train on, {len(test_set):,} to test on"
     print(f"{name}: {size:,} parameters, {images}", flush=True)
-    start = time.perf_counter()
+    began = time.perf_counter()
     try:
-        train(compiled, batches, args.epochs, args.lr)
+        train(trained, batches, args.epochs, args.lr)
     except KeyboardInterrupt:  # Ctrl-C
+        if is_launched():
+            raise  # which ends them all, with one message
         sys.exit("stopped before the end: nothing is tested or saved")
-    seconds = time.perf_counter() - start
-    result = 100 * accuracy(compiled, DataLoader(test_set, 1000))
+    seconds = time.perf_counter() - began
+    result = 100 * accuracy(trained, loader(test_set, 1000, shuffle=False))
     epochs = "1 epoch" if args.epochs == 1 else f"{args.epochs} epochs"
     print(f"test accuracy {result:.2f}% after {epochs} in {seconds:.1f} s")
-    if args.save:
+    if args.save and is_first():
         save(model, args.save)
     if result < args.target_accuracy:
-        sys.exit(f"that is below the target of {args.target_accuracy:g}%")
+        sys.exit(f"that is below the target of {args.target_accuracy:g}%" if is_first() else 1)
