@@ -74,6 +74,14 @@ class Library:
 
         return gradients
 
+    def share(self, indices: Any) -> Any:
+        """Those of the samples that this process works on: all, where there are no others."""
+        return indices
+
+    def in_all(self, number: float) -> float:
+        """The sum over all processes."""
+        return number
+
     def learn(self, seed: int, goals: list[float]) -> list[tuple[float, int]]:
         """Train the example CNN by the recipe of examples/mnist_cnn.py, with 4 tests in each epoch.
 
@@ -93,17 +101,17 @@ class Library:
         schedule = lib.optim.lr_scheduler.OneCycleLR(optimizer, lr, epochs * per_epoch)
 
         def batch(dataset: Any, chosen: Any) -> Any:
-            return [self.convert(tensor.numpy()) for tensor in dataset[chosen]]
+            return [self.convert(tensor.numpy()) for tensor in dataset[self.share(chosen)]]
 
         def accuracy() -> float:
             model.eval()
             right = 0
             with lib.no_grad():
                 for i in range(0, len(test_set), 1000):
-                    images, labels = batch(test_set, slice(i, i + 1000))
+                    images, labels = batch(test_set, np.arange(i, min(i + 1000, len(test_set))))
                     right += (model(images).argmax(1) == labels).sum().item()
             model.train()
-            return 100 * right / len(test_set)
+            return 100 * self.in_all(right) / len(test_set)
 
         reached: list[tuple[float, int]] = []
         for step in range(epochs * per_epoch):
